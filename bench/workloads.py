@@ -1,0 +1,92 @@
+"""What is measured: eight models, their sizes and their data, in no framework's words.
+
+Standard library only. A chain is written once as tuples; each side builds it with its own parts.
+"""
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One model, the data it trains on, and how long an epoch is."""
+
+    name: str
+    title: str
+    shape: tuple[int, ...]  # of one row, channels last
+    chain: tuple[tuple, ...]  # (kind, *arguments); the last activation goes with the loss
+    loss: str
+    batch: int
+    rows: int
+    classes: int = 1  # of the targets; 1: a number, or yes/no
+    vocabulary: int = 0  # rows hold token ids below this; 0: numbers in [0, 1)
+
+    @property
+    def steps(self):
+        """Steps an epoch: the last, smaller batch is one."""
+        return -(-self.rows // self.batch)
+
+    @property
+    def counts_hits(self):
+        """Whether accuracy is counted."""
+        return self.loss != "mse"
+
+
+CLASSES, YES_NO, NUMBER = "sparse_categorical_crossentropy", "binary_crossentropy", "mse"
+
+WORKLOADS = {
+    w.name: w
+    for w in (
+        Workload(
+            "mlp_small", "MLP 784-32-10, batch 32", (784,),
+            (("dense", 32, "relu"), ("dense", 10, "softmax")),
+            CLASSES, batch=32, rows=60000, classes=10,
+        ),
+        Workload(
+            "mlp", "MLP 784-512-512-10, dropout 0.2, batch 128", (784,),
+            (("dense", 512, "relu"), ("dropout", 0.2), ("dense", 512, "relu"), ("dropout", 0.2),
+             ("dense", 10, "softmax")),
+            CLASSES, batch=128, rows=60000, classes=10,
+        ),
+        Workload(
+            "cnn_mnist", "Keras's MNIST CNN, 28×28×1, batch 128", (28, 28, 1),
+            (("conv2d", 32, 3, "relu"), ("pool2d",), ("conv2d", 64, 3, "relu"), ("pool2d",), ("flatten",),
+             ("dropout", 0.5), ("dense", 10, "softmax")),
+            CLASSES, batch=128, rows=6400, classes=10,
+        ),
+        Workload(
+            "cnn_image", "CNN on 64×64×3 images, yes/no, batch 32", (64, 64, 3),
+            (("conv2d", 32, 3, "relu"), ("pool2d",), ("conv2d", 64, 3, "relu"), ("pool2d",), ("flatten",),
+             ("dense", 128, "relu"), ("dense", 1, "sigmoid")),
+            YES_NO, batch=32, rows=1280,
+        ),
+        Workload(
+            "conv1d", "Conv1D 64, 128 + BatchNorm on 256×9, batch 32", (256, 9),
+            (("conv1d", 64, 3, "linear"), ("norm",), ("relu",), ("conv1d", 128, 5, "linear"), ("norm",), ("relu",),
+             ("pool1d",), ("mean1d",), ("dense", 6, "softmax")),
+            CLASSES, batch=32, rows=1600, classes=6,
+        ),
+        Workload(
+            "conv3d", "Conv3D 16, 32 on 16×32×32×1, batch 16", (16, 32, 32, 1),
+            (("conv3d", 16, 3, "relu"), ("pool3d",), ("conv3d", 32, 3, "relu"), ("pool3d",), ("flatten",),
+             ("dense", 64, "relu"), ("dense", 1, "sigmoid")),
+            YES_NO, batch=16, rows=480,
+        ),
+        Workload(
+            "lstm", "Embedding 20000×128, LSTM 128, 80 steps, batch 32", (80,),
+            (("embed", 20000, 128), ("lstm", 128), ("dense", 1, "sigmoid")),
+            YES_NO, batch=32, rows=1600, vocabulary=20000,
+        ),
+        Workload(
+            "gru", "GRU 32 on 120 steps of 14, batch 256", (120, 14),
+            (("gru", 32), ("dense", 1, "linear")),
+            NUMBER, batch=256, rows=10240,
+        ),
+    )
+}  # fmt: skip
+
+QUICK_STEPS = 3  # steps an epoch of a trial run
+
+
+def quick(workload):
+    """The same workload with a few steps only, the last of them smaller: does everything run?"""
+    return replace(workload, rows=(QUICK_STEPS - 1) * workload.batch + workload.batch // 2)

@@ -1,0 +1,38 @@
+"""Seriatim: Sequential models, done completely. Keras's words, on JAX.
+
+Names are resolved at first use, so `import seriatim` is light: JAX comes with the first layer.
+"""
+
+from importlib import import_module
+
+__version__ = "0.1.0"
+
+_PLACES = {
+    "Sequential": "sequential", "Input": "layers", "Layer": "layers", "Variable": "layers",
+    "Initializer": "initializers", "Regularizer": "regularizers", "Loss": "losses", "Metric": "metrics",
+    "Optimizer": "optimizers", "DTypePolicy": "base.policy",
+}  # fmt: skip
+_MODULES = (
+    "layers", "models", "losses", "metrics", "optimizers", "callbacks", "activations", "initializers",
+    "regularizers", "constraints", "utils", "datasets", "ops", "random", "config", "saving", "backend",
+)  # fmt: skip
+
+__all__ = [*_PLACES, *_MODULES, "__version__", "version"]
+
+
+def version():
+    return __version__
+
+
+def __getattr__(name):
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    if name in _PLACES:
+        value = getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

@@ -1,0 +1,43 @@
+"""`seriatim.backend`: what Keras 3 still shows of `K`. Floor 6."""
+
+import jax.numpy as jnp
+
+from .base.names import reset
+from .base.settings import epsilon, floatx, image_data_format, set_epsilon, set_floatx, set_image_data_format
+from .config import backend
+
+_prefixes = {}
+
+
+def clear_session(free_memory=True):
+    """Start the automatic layer names again at `dense`, `dense_1`, …"""
+    reset()
+
+
+def get_uid(prefix=""):
+    """The next whole number for a prefix, from 1."""
+    _prefixes[prefix] = _prefixes.get(prefix, 0) + 1
+    return _prefixes[prefix]
+
+
+def is_float_dtype(dtype):
+    return jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
+
+
+def is_int_dtype(dtype):
+    return jnp.issubdtype(jnp.dtype(dtype), jnp.integer)
+
+
+def standardize_dtype(dtype):
+    """The dtype as a string; None is the float type of the settings."""
+    return floatx() if dtype is None else str(jnp.dtype(getattr(dtype, "name", dtype)))
+
+
+def result_type(*dtypes):
+    return str(jnp.result_type(*(jnp.zeros((), dtype) for dtype in dtypes)))
+
+
+__all__ = [
+    "backend", "clear_session", "epsilon", "floatx", "get_uid", "image_data_format", "is_float_dtype", "is_int_dtype",
+    "result_type", "set_epsilon", "set_floatx", "set_image_data_format", "standardize_dtype",
+]  # fmt: skip

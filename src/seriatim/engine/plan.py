@@ -1,0 +1,117 @@
+"""Everything that is fixed while training, gathered once: the layers, the objective, what moves.
+
+Floor 3. Two models of the same architecture have equal plans, and so share their compiled programs.
+"""
+
+import copy
+import json
+from typing import Any, NamedTuple
+
+import jax
+
+from ..base.registry import to_config
+from ..base.report import SeriatimErrors
+from ..layers.custom import shell
+
+
+class Plan(NamedTuple):
+    """What a program is compiled for. `trainable` holds, for each layer, the names of its params."""
+
+    layers: tuple
+    trainable: tuple
+    penalties: tuple  # (layer, name, regularizer)
+    constraints: tuple  # (layer, name, constraint)
+    loss: Any = None
+    loss_weight: float = 1.0
+    optimizer: Any = None
+    metrics: tuple = ()  # (name, metric, whether it takes sample weights)
+    fingerprint: Any = None
+
+
+def make_plan(layers, *, loss=None, loss_weight=1.0, optimizer=None, metrics=()):
+    """The plan of a built chain and what `compile` said about it."""
+    owned = [list(leaves(layer)) for layer in layers]
+    trainable = tuple(frozenset(name for name, v in part if v.trainable) for part in owned)
+    moving = [(i, name, v.weight) for i, part in enumerate(owned) for name, v in part if v.trainable and v.weight]
+    fingerprint = (
+        tuple(identity(layer) for layer in layers), trainable, identity(loss), float(loss_weight),
+        identity(optimizer), tuple((name, identity(metric), weighted) for name, metric, weighted in metrics),
+    )  # fmt: skip
+    return Plan(
+        layers=tuple(shell(layer) for layer in layers),
+        trainable=trainable,
+        penalties=tuple((i, name, w.regularizer) for i, name, w in moving if w.regularizer is not None),
+        constraints=tuple((i, name, w.constraint) for i, name, w in moving if w.constraint is not None),
+        loss=loss, loss_weight=loss_weight, optimizer=stateless(optimizer), metrics=tuple(metrics), fingerprint=fingerprint,
+    )  # fmt: skip
+
+
+def stateless(optimizer):
+    """A copy of the optimizer without its arrays."""
+    twin = copy.copy(optimizer)
+    if optimizer is not None:
+        twin.state = None
+    return twin
+
+
+def leaves(layer, prefix=""):
+    """(full name, Variable) of every array of a layer and of the layers inside it."""
+    children = layer.children
+    own = layer.variables[: len(layer.box)]
+    for variable in own:
+        yield prefix + variable.key, variable
+    for name, child in children.items():
+        yield from leaves(child, f"{prefix}{name}/")
+
+
+def split(plan, arrays):
+    """(params, state): what the optimizer moves, and what the layers move."""
+    params = tuple({n: a for n, a in w.items() if n in names} for w, names in zip(arrays, plan.trainable, strict=True))
+    state = tuple({n: a for n, a in w.items() if n not in names} for w, names in zip(arrays, plan.trainable, strict=True))
+    return params, state
+
+
+def merge(params, state):
+    """All arrays of each layer again."""
+    return tuple({**p, **s} for p, s in zip(params, state, strict=True))
+
+
+# ---- what makes two plans equal ---------------------------------------------------------------------
+
+
+def identity(member):
+    """Equal for members that compile to the same program: class and configuration, without names or rates."""
+    if member is None or isinstance(member, (str, int, float)):
+        return member
+    if not hasattr(member, "get_config"):
+        return member
+    if hasattr(type(member), "call") and getattr(member, "family", "") == "layer":
+        return member  # code written by a user may read any attribute
+    try:
+        config = json.dumps(_nameless(to_config(member)), sort_keys=True, default=repr)
+    except SeriatimErrors:
+        return member
+    functions = tuple(v for v in vars(member).values() if callable(v) and not hasattr(v, "get_config"))
+    flags = tuple(child.trainable for child in getattr(member, "children", {}).values())
+    inner = tuple(identity(child) for child in getattr(member, "children", {}).values())
+    return type(member), config, functions, flags, inner
+
+
+def _nameless(value):
+    if isinstance(value, dict):
+        return {k: _nameless(v) for k, v in value.items() if not _passing(k, v)}
+    return [_nameless(item) for item in value] if isinstance(value, list) else value
+
+
+def _passing(key, value):
+    return key in ("name", "shared_object_id") or (key == "learning_rate" and isinstance(value, (int, float)))
+
+
+def avals(tree):
+    """Shapes and dtypes in the place of arrays."""
+    return jax.tree.map(_aval, tree)
+
+
+def _aval(leaf):
+    dtype = leaf.dtype if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended) else jax.dtypes.canonicalize_dtype(leaf.dtype)
+    return jax.ShapeDtypeStruct(leaf.shape, dtype)

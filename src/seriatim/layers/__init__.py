@@ -1,0 +1,48 @@
+"""`seriatim.layers`: every layer, under Keras's names.
+
+Floor 2. One page a family; a new layer is a class there and a name here.
+"""
+
+from ..base import registry
+from .activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
+from .adapt import Normalization, Rescaling
+from .conv import Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D
+from .core import Activation, ActivityRegularization, Dense, Identity, Input, InputLayer, Lambda
+from .embed import Embedding, Masking
+from .layer import Layer
+from .noise import (
+    AlphaDropout, Dropout, GaussianDropout, GaussianNoise, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D,
+)  # fmt: skip
+from .norm import BatchNormalization, LayerNormalization
+from .pool import (
+    AveragePooling1D, AveragePooling2D, AveragePooling3D, AvgPool1D, AvgPool2D, AvgPool3D, GlobalAveragePooling1D,
+    GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D,
+    GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
+    MaxPool1D, MaxPool2D, MaxPool3D, MaxPooling1D, MaxPooling2D, MaxPooling3D,
+)  # fmt: skip
+from .shape import Flatten, Permute, RepeatVector, Reshape
+from .variable import Variable
+
+
+def serialize(layer):
+    """Keras's config of a layer: {module, class_name, config, registered_name, build_config}."""
+    return registry.to_config(layer)
+
+
+def deserialize(config, custom_objects=None):
+    """The layer that `serialize` described, with fresh weights."""
+    return registry.from_config("layer", config, custom_objects)
+
+
+__all__ = [
+    "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D", "AveragePooling2D",
+    "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Conv1D", "Conv2D", "Conv3D",
+    "Convolution1D", "Convolution2D", "Convolution3D", "Dense", "Dropout", "ELU", "Embedding", "Flatten",
+    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D",
+    "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
+    "Identity", "Input", "InputLayer", "Lambda", "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool1D",
+    "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Normalization", "PReLU", "Permute",
+    "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
+    "SpatialDropout3D", "Variable", "deserialize", "serialize",
+]  # fmt: skip

@@ -1,0 +1,231 @@
+"""Layers that disturb what flows through them in training, and are nothing at rest.
+
+Floor 2. The random bits are a pure function of (key, place), computed where they are used: `words`.
+"""
+
+import math
+import operator
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..base import registry
+from ..base.fields import Anything, DType, Format, Fraction, OptionalText, Seed
+from ..base.report import UsageError
+from .layer import Layer
+
+
+def words(key, shape):
+    """Independent random 32-bit words, one for each place of `shape`: mix(mix(place ^ k0) ^ k1).
+
+    Two words k0, k1 of the key come from JAX's generator; each place is then mixed with them by two rounds of a
+    multiply-and-shift permutation (Wellons' search for such permutations, 2018). Threefry for every place is
+    ten times slower on a CPU than the layer's own arithmetic, drawing uint16 or uint8 costs as much as uint32
+    (`jax.random.bits` computes a full block for each), and this fuses into the multiplication that follows.
+    Frequencies, correlations at lags and between keys were as threefry's (tests/parity/test_plain_layers.py).
+    """
+    first, second = jax.random.bits(key, (2,), np.uint32)
+    place, stride = jnp.zeros(shape, np.uint32), 1
+    for axis in reversed(range(len(shape))):
+        place += jax.lax.broadcasted_iota(np.uint32, shape, axis) * np.uint32(stride % 2**32)
+        stride *= shape[axis]
+    return mix(mix(place ^ first) ^ second)
+
+
+def mix(word):
+    """A permutation of the 32-bit words in which every bit of the input turns half the bits of the output."""
+    word = (word ^ (word >> np.uint32(16))) * np.uint32(0x21F0AAAD)
+    word = (word ^ (word >> np.uint32(15))) * np.uint32(0xD35A2D97)
+    return word ^ (word >> np.uint32(15))
+
+
+def kept(key, shape, rate):
+    """(mask, probability): booleans that are True with a probability of 1 − rate, and that probability exactly.
+
+    The probability is a multiple of 2⁻³²; whoever divides by it has an expectation without bias.
+    """
+    threshold = min(round((1 - rate) * 2**32), 2**32 - 1)
+    return words(key, shape) < np.uint32(threshold), threshold / 2**32
+
+
+def thinned(x, key, rate, noise_shape):
+    """x / p where a draw of probability p = 1 − rate succeeds, 0 elsewhere; one draw for each place of noise_shape."""
+    if rate == 1:
+        return jnp.zeros_like(x)
+    mask, probability = kept(key, noise_shape, rate)
+    return jnp.where(jnp.broadcast_to(mask, x.shape), x * (1 / probability), jnp.zeros_like(x))
+
+
+def filled(layer, shape):
+    """The layer's noise_shape with None replaced by the sizes of the input; None is the whole shape of the input."""
+    if layer.noise_shape is None:
+        return shape
+    sizes = tuple(n if wanted is None else wanted for wanted, n in zip(layer.noise_shape, shape, strict=False))
+    offset = len(shape) - len(layer.noise_shape)
+    if offset < 0 or any(n not in (1, size) for n, size in zip(sizes, shape[offset:], strict=True)):
+        raise UsageError(
+            f"{layer.name} ({type(layer).__name__}) has a noise_shape that does not fit its input",
+            at=layer._birthplace, saw=f"noise_shape={layer.noise_shape}, an input of shape {shape}",
+            want="1, None or the size of the input for each axis",
+        )  # fmt: skip
+    return sizes
+
+
+class Noise(Layer):
+    """Abstract: y = x at rest; in training, `disturb(x, key)`. A seed is folded into the key of the step."""
+
+    masking = "pass"
+    strength: ClassVar[str] = "rate"  # the argument that, at 0, switches the layer off
+
+    def forward(self, w, x, call):
+        if not call.training or getattr(self, self.strength) == 0:
+            return x
+        key = call.key
+        return self.disturb(x, key if self.seed is None else jax.random.fold_in(key, self.seed_word()))
+
+    def seed_word(self):
+        seed = getattr(self.seed, "initial_seed", self.seed)  # of a Keras SeedGenerator
+        return np.uint32(operator.index(seed) % 2**32)
+
+    def disturb(self, x, key):
+        raise NotImplementedError
+
+
+class Dropout(Noise):
+    """y = x / (1 − rate), but 0 with probability `rate`, in training. Srivastava et al., 2014.
+
+    `noise_shape` says which places share one draw: (None, 1, None) drops whole features of b t features.
+
+    >>> Dropout(0.5)(jnp.ones((1, 3))).tolist()
+    [[1.0, 1.0, 1.0]]
+    """
+
+    rate: Fraction
+    noise_shape: Anything = None
+    seed: Seed = None
+
+    def validate(self):
+        if self.noise_shape is None:
+            return
+        sizes = self.noise_shape if np.iterable(self.noise_shape) else ["not a shape"]
+        if any(n is not None and (not isinstance(n, (int, np.integer)) or n <= 0) for n in sizes):
+            raise UsageError(
+                "Dropout(noise_shape=…) is not a shape",
+                at=self._birthplace, saw=f"noise_shape={self.noise_shape!r}",
+                want="a tuple of positive whole numbers and None, one for each axis of the input",
+            )  # fmt: skip
+        self.noise_shape = tuple(None if n is None else int(n) for n in sizes)
+
+    def disturb(self, x, key):
+        return thinned(x, key, self.rate, filled(self, x.shape))
+
+
+class SpatialDropout(Noise):
+    """Abstract: Dropout of whole channels, the same at every time step or place. Tompson et al., 2015."""
+
+    def disturb(self, x, key):
+        channels = 1 if getattr(self, "data_format", None) == "channels_first" else x.ndim - 1
+        shape = [n if axis in (0, channels) else 1 for axis, n in enumerate(x.shape)]
+        return thinned(x, key, self.rate, tuple(shape))
+
+    def get_config(self):
+        """As in Keras: neither `trainable` nor the policy, only the type of the weights."""
+        config = super().get_config()
+        config.pop("trainable")
+        return {**config, "dtype": self.variable_dtype}
+
+
+class SpatialDropout1D(SpatialDropout):
+    """Dropout of whole features of b t features: a draw for each (b, feature)."""
+
+    signature = "b t features -> b t features"
+
+    rate: Fraction
+    seed: Seed = None
+    name: OptionalText
+    dtype: DType
+
+
+class SpatialDropout2D(SpatialDropout):
+    """Dropout of whole feature maps of b h w c: a draw for each (b, c)."""
+
+    signature = "b h w c -> b h w c"
+
+    rate: Fraction
+    data_format: Format = None
+    seed: Seed = None
+    name: OptionalText
+    dtype: DType
+
+
+class SpatialDropout3D(SpatialDropout):
+    """Dropout of whole feature volumes of b d h w c: a draw for each (b, c)."""
+
+    signature = "b d h w c -> b d h w c"
+
+    rate: Fraction
+    data_format: Format = None
+    seed: Seed = None
+    name: OptionalText
+    dtype: DType
+
+
+class GaussianNoise(Noise):
+    """y = x + stddev · n, n normal, in training. stddev is from 0 to 1, as in Keras."""
+
+    strength = "stddev"
+
+    stddev: Fraction
+    seed: Seed = None
+
+    def disturb(self, x, key):
+        return x + self.stddev * jax.random.normal(key, x.shape, x.dtype)
+
+
+class GaussianDropout(Noise):
+    """y = x · (1 + √(rate / (1 − rate)) · n), n normal, in training. Srivastava et al., 2014.
+
+    Mean and variance are those of Dropout(rate). A rate of 1 would have no finite noise.
+    """
+
+    rate: Fraction
+    seed: Seed = None
+
+    def disturb(self, x, key):
+        below_one(self)
+        return x * (1 + math.sqrt(self.rate / (1 - self.rate)) * jax.random.normal(key, x.shape, x.dtype))
+
+
+class AlphaDropout(Noise):
+    """y = a · (x, or α′ = −1.7581 with probability `rate`) + b, in training. Klambauer et al., 2017.
+
+    a and b keep mean 0 and variance 1, which a chain of selu layers needs.
+    """
+
+    rate: Fraction
+    noise_shape: Anything = None
+    seed: Seed = None
+
+    def disturb(self, x, key):
+        below_one(self)
+        low = -1.6732632423543772 * 1.0507009873554805  # what selu gives far below 0
+        mask, probability = kept(key, filled(self, x.shape), self.rate)
+        rate = 1 - probability
+        a = (probability * (1 + rate * low**2)) ** -0.5
+        b = -a * low * rate
+        return a * jnp.where(mask, x, jnp.asarray(low, x.dtype)) + b
+
+
+def below_one(layer):
+    if layer.rate == 1:
+        raise UsageError(
+            f"{layer.name} ({type(layer).__name__}) cannot drop everything",
+            at=layer._birthplace, saw="rate=1", want="a rate below 1", fix="Dropout(1.0) gives zeros",
+        )  # fmt: skip
+
+
+registry.add(
+    "layer", Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D, GaussianNoise, GaussianDropout, AlphaDropout
+)

@@ -1,0 +1,129 @@
+"""What `layer.kernel` and `model.weights` hand out: a view of one array in a layer's box.
+
+Floor 2. Keras's habit of reading and assigning weights, without a second home for the array.
+"""
+
+import operator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..base.report import UsageError
+
+
+class Variable:
+    """A named view of one array: `.value`, `.numpy()`, `.assign(x)`, `.shape`, `.dtype`, `.path`."""
+
+    def __init__(self, layer, name, weight=None):
+        self.layer, self.key, self.weight = layer, name, weight
+
+    @property
+    def name(self):
+        return self.key.rpartition("/")[2]
+
+    @property
+    def path(self):
+        return f"{self.layer.name}/{self.key}"
+
+    @property
+    def value(self):
+        return jnp.asarray(self.layer.box[self.key])
+
+    @property
+    def shape(self):
+        return tuple(self.layer.box[self.key].shape)
+
+    @property
+    def ndim(self):
+        return len(self.shape)
+
+    @property
+    def size(self):
+        return int(np.prod(self.shape))
+
+    @property
+    def dtype(self):
+        return str(self.layer.box[self.key].dtype)
+
+    @property
+    def trainable(self):
+        return bool(self.layer.trainable and (self.weight is None or self.weight.trainable))
+
+    @trainable.setter
+    def trainable(self, value):
+        if self.weight is not None:
+            self.weight = self.weight._replace(trainable=bool(value))
+            self.layer.redeclare(self.weight)
+
+    @property
+    def regularizer(self):
+        return self.weight.regularizer if self.weight else None
+
+    @property
+    def constraint(self):
+        return self.weight.constraint if self.weight else None
+
+    def numpy(self):
+        return np.asarray(self.layer.box[self.key])
+
+    def assign(self, value):
+        """Put `value` (the same shape) in the place of the array."""
+        old = self.layer.box[self.key]
+        value = value.value if isinstance(value, Variable) else value
+        if tuple(np.shape(value)) != tuple(old.shape):
+            raise UsageError(
+                f"{self.path} keeps its shape", saw=f"a value of shape {np.shape(value)}", want=f"shape {self.shape}"
+            )
+        self.layer.box[self.key] = jnp.asarray(value, old.dtype)
+        return self
+
+    def assign_add(self, value):
+        return self.assign(self.value + value)
+
+    def assign_sub(self, value):
+        return self.assign(self.value - value)
+
+    def __array__(self, dtype=None, copy=None):
+        return np.asarray(self.layer.box[self.key], dtype)
+
+    def __jax_array__(self):
+        return self.value
+
+    def __getitem__(self, index):
+        return self.value[index]
+
+    def __len__(self):
+        return self.shape[0]
+
+    def __float__(self):
+        return float(self.value)
+
+    def __bool__(self):
+        return bool(self.value)
+
+    def __repr__(self):
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _forward(name):
+    function = getattr(operator, f"__{name[3:]}" if name in _REFLECTED else name)
+
+    def method(self, *others):
+        values = [other.value if isinstance(other, Variable) else other for other in others]
+        return function(*values, self.value) if name in _REFLECTED else function(self.value, *values)
+
+    method.__name__ = name
+    return method
+
+
+_REFLECTED = {"__radd__", "__rsub__", "__rmul__", "__rtruediv__", "__rpow__", "__rmatmul__", "__rfloordiv__"}
+for _name in (
+    "__add__", "__sub__", "__mul__", "__truediv__", "__pow__", "__matmul__", "__floordiv__", "__mod__",
+    "__neg__", "__abs__", "__lt__", "__le__", "__gt__", "__ge__", *_REFLECTED,
+):  # fmt: skip
+    setattr(Variable, _name, _forward(_name))
+
+
+def is_traced(x):
+    return isinstance(x, jax.core.Tracer)

@@ -1,0 +1,217 @@
+"""Sliding windows: convolution, and the maximum or the mean of each window, over one to three spatial axes.
+
+Floor 1. A window lies along the spatial axes only; `channels_last` is (b, space…, c), `channels_first`
+(b, c, space…). Pooling is written from slices and reshapes, because the gradient of XLA's own
+`reduce_window` is many times slower on a CPU than the convolution that feeds it.
+"""
+
+from functools import partial, reduce
+from math import prod
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+UNROLL = 64  # a window of more cells than this is left to reduce_window: the program would grow with it
+
+
+# ---- arithmetic of sizes --------------------------------------------------------------------------
+
+
+def spatial_axes(rank, data_format):
+    """The axes that a window moves along: (1, 2) of (b, h, w, c), (2, 3) of (b, c, h, w)."""
+    start = 1 if data_format == "channels_last" else 2
+    return tuple(range(start, start + rank))
+
+
+def window_count(size, window, stride, padding, dilation=1):
+    """How many windows fit along an axis of `size` cells; None if the axis is open.
+
+    >>> window_count(7, 3, 2, "valid"), window_count(7, 3, 2, "same")
+    (3, 4)
+    """
+    if size is None:
+        return None
+    reach = (window - 1) * dilation + 1
+    return -(-size // stride) if padding in ("same", "causal") else max(0, (size - reach) // stride + 1)
+
+
+def margins(size, window, stride, padding, dilation=1):
+    """How many cells of nothing stand before and after an axis: (before, after).
+
+    "same" puts the odd cell after; "causal" puts all before, so that no window looks ahead.
+    """
+    reach = (window - 1) * dilation + 1
+    if padding == "causal":
+        return reach - 1, 0
+    if padding == "same":
+        missing = max(0, (window_count(size, window, stride, padding) - 1) * stride + reach - size)
+        return missing // 2, missing - missing // 2
+    return 0, 0
+
+
+# ---- convolution ----------------------------------------------------------------------------------
+
+
+def conv(x, kernel, strides, padding="valid", dilation=None, groups=1, data_format="channels_last"):
+    """y[b, i, f] = sum over k, c of x[b, i·stride + k·dilation, c] · kernel[k, c, f]
+
+    kernel (k…, channels / groups, filters). Group g of the filters sees group g of the channels.
+    """
+    rank = kernel.ndim - 2
+    dilation = dilation or (1,) * rank
+    axes = spatial_axes(rank, data_format)
+    if kernel.shape[:rank] == (1,) * rank and groups == 1 and data_format == "channels_last":
+        return _every(x, axes, strides) @ kernel.reshape(kernel.shape[rank:])  # a product: twice as fast on a CPU
+    letters = "DHW"[-rank:]
+    layout = f"N{letters}C" if data_format == "channels_last" else f"NC{letters}"
+    each = zip((x.shape[axis] for axis in axes), kernel.shape, strides, dilation, strict=False)
+    return lax.conv_general_dilated(
+        x, kernel, strides, [margins(size, k, stride, padding, step) for size, k, stride, step in each],
+        rhs_dilation=dilation, dimension_numbers=(layout, f"{letters}IO", layout), feature_group_count=groups,
+    )  # fmt: skip
+
+
+def _every(x, axes, strides):
+    """The cells 0, stride, 2·stride, … along each of `axes`."""
+    for axis, stride in zip(axes, strides, strict=True):
+        x = x if stride == 1 else lax.slice_in_dim(x, 0, None, stride, axis)
+    return x
+
+
+# ---- pooling --------------------------------------------------------------------------------------
+
+
+def max_pool(x, sizes, strides, padding="valid", data_format="channels_last"):
+    """y[b, i, c] = max over k of x[b, i·stride + k, c]
+
+    Where values tie, the gradient goes to the first of them in the window, row by row.
+    """
+    axes = spatial_axes(len(sizes), data_format)
+    if jnp.issubdtype(x.dtype, jnp.floating):
+        lowest = -jnp.inf
+    else:
+        lowest = False if x.dtype == bool else jnp.iinfo(x.dtype).min
+    x = _fit(x, axes, sizes, strides, padding, lowest)
+    if strides == sizes and prod(sizes) <= UNROLL:
+        return _max_of_blocks(x, axes, sizes)
+    # The maximum of a box is a maximum along each axis in turn; the last axis first keeps "first" row by row.
+    for axis, size, stride in reversed(list(zip(axes, sizes, strides, strict=True))):
+        if size <= UNROLL:
+            x = _max_along(x, axis, size, stride)
+        else:
+            x = _reduce_window(x, lowest, lax.max, axis, size, stride)
+    return x
+
+
+def average_pool(x, sizes, strides, padding="valid", data_format="channels_last"):
+    """y[b, i, c] = mean over k of x[b, i·stride + k, c]; cells outside of x do not count."""
+    axes = spatial_axes(len(sizes), data_format)
+    cells = _cells(x, axes, sizes, strides, padding)
+    x = _fit(x, axes, sizes, strides, padding, 0)
+    if strides == sizes:
+        return _blocks(x, axes, sizes).sum(tuple(axis + 1 + i for i, axis in enumerate(axes))) / cells
+    for axis, size, stride in zip(axes, sizes, strides, strict=True):
+        if size <= UNROLL:
+            x = reduce(lax.add, _taps(x, axis, size, stride))
+        else:
+            x = _reduce_window(x, 0, lax.add, axis, size, stride)
+    return x / cells
+
+
+def _fit(x, axes, sizes, strides, padding, fill):
+    """x with its margins, cut to the cells that some window (or, without overlap, some block) covers."""
+    config = [(0, 0, 0)] * x.ndim
+    for axis, size, stride in zip(axes, sizes, strides, strict=True):
+        n = x.shape[axis]
+        before, _ = margins(n, size, stride, padding)
+        covered = (window_count(n, size, stride, padding) - 1) * stride + size
+        config[axis] = (before, covered - n - before, 0)  # negative: cut off
+    return lax.pad(x, jnp.asarray(fill, x.dtype), config) if any(map(any, config)) else x
+
+
+def _cells(x, axes, sizes, strides, padding):
+    """How many real cells each window holds: a number, or with margins an array that lies along `axes`."""
+    if padding == "valid":
+        return prod(sizes)
+    counts = np.ones((1,) * x.ndim)
+    for axis, size, stride in zip(axes, sizes, strides, strict=True):
+        n = x.shape[axis]
+        start = np.arange(window_count(n, size, stride, padding)) * stride - margins(n, size, stride, padding)[0]
+        inside = np.minimum(start + size, n) - np.maximum(start, 0)
+        counts = counts * inside.reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+    return jnp.asarray(counts, x.dtype if jnp.issubdtype(x.dtype, jnp.floating) else jnp.float32)
+
+
+def _taps(x, axis, size, stride):
+    """The first cells of all windows along `axis`, then the second cells, …: `size` arrays."""
+    last = x.shape[axis] - size
+    return [lax.slice_in_dim(x, k, k + last + 1, stride, axis) for k in range(size)]
+
+
+def _blocks(x, axes, sizes):
+    """(…, n, …) as (…, n / size, size, …) for each of `axes`."""
+    shape = []
+    for axis, n in enumerate(x.shape):
+        shape += [n // sizes[axes.index(axis)], sizes[axes.index(axis)]] if axis in axes else [n]
+    return x.reshape(shape)
+
+
+def _reduce_window(x, start, function, axis, size, stride):
+    along = [(size, stride) if i == axis else (1, 1) for i in range(x.ndim)]
+    start = np.asarray(start, x.dtype)  # not a JAX array: JAX must see the value to know the gradient
+    return lax.reduce_window(x, start, function, *zip(*along, strict=True), "VALID")
+
+
+def _first(taps):
+    """Which of the arrays holds the first maximum: its place in the list, cell by cell.
+
+    Chosen as XLA's select_and_scatter does, NaN included: a later cell wins only where not(best >= it).
+    """
+    best, first = taps[0], jnp.zeros(taps[0].shape, jnp.uint8)
+    for k, tap in enumerate(taps[1:], 1):
+        stays = best >= tap
+        best, first = jnp.where(stays, best, tap), jnp.where(stays, first, jnp.uint8(k))
+    return first
+
+
+# A tangent rule rather than a gradient rule: JAX turns it around for grad, and it serves jvp and hessian too.
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2))
+def _max_of_blocks(x, axes, sizes):
+    """The maximum of each block; blocks do not overlap and cover all of x."""
+    return reduce(jnp.maximum, _corners(x, axes, sizes))
+
+
+@_max_of_blocks.defjvp
+def _max_of_blocks_tangent(axes, sizes, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    inner = tuple(axis + 1 + i for i, axis in enumerate(axes))  # where _blocks puts the cells of a block
+    blocks = _blocks(dx, axes, sizes)
+    code = jnp.arange(prod(sizes), dtype=jnp.uint8).reshape([n if i in inner else 1 for i, n in enumerate(blocks.shape)])
+    chosen = code == jnp.expand_dims(_first(_corners(x, axes, sizes)), inner)
+    return _max_of_blocks(x, axes, sizes), jnp.where(chosen, blocks, 0).sum(inner)
+
+
+def _corners(x, axes, sizes):
+    """The first cell of every block, then the second, … row by row: one array for each cell of a block."""
+    found = [x]
+    for axis, size in zip(axes, sizes, strict=True):
+        found = [tap for part in found for tap in _taps(part, axis, size, size)]
+    return found
+
+
+@partial(jax.custom_jvp, nondiff_argnums=(1, 2, 3))
+def _max_along(x, axis, size, stride):
+    """The maximum of each window along one axis; windows may overlap."""
+    return reduce(jnp.maximum, _taps(x, axis, size, stride))
+
+
+@_max_along.defjvp
+def _max_along_tangent(axis, size, stride, primals, tangents):
+    (x,), (dx,) = primals, tangents
+    first = _first(_taps(x, axis, size, stride))
+    picked = (jnp.where(first == k, tap, 0) for k, tap in enumerate(_taps(dx, axis, size, stride)))
+    return _max_along(x, axis, size, stride), reduce(lax.add, picked)

@@ -1,0 +1,656 @@
+"""Sequential: the face. Layers in order; compile, fit, evaluate, predict, save.
+
+Floor 5, and the only mutable class: it holds the layers, their boxes hold the arrays, and everything
+that computes is called from here with both.
+"""
+
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from . import losses, metrics, optimizers, saving
+from .base import registry, settings
+from .base.config import Config
+from .base.report import DataError, UsageError, birthplace
+from .data.arrays import class_weights, to_array
+from .data.source import Batch
+from .engine.plan import avals, make_plan
+from .engine.programs import programs_for
+from .layers.chain import Chain, output_shape, run
+from .layers.contract import Call
+from .layers.core import InputLayer
+from .layers.layer import Layer
+from .layers.variable import is_traced
+from .train import fit as training
+from .train.session import plain
+
+
+class Sequential(Chain):
+    """A linear stack of layers: one input, one output, data flowing one way.
+
+    >>> from seriatim import Sequential
+    >>> from seriatim.layers import Input, Dense
+    >>> model = Sequential([Input((784,)), Dense(32, activation="relu"), Dense(10, activation="softmax")])
+    >>> model.output_shape
+    (None, 10)
+    """
+
+    module = "keras"
+
+    def __init__(self, layers=None, trainable=True, name=None):
+        self.chain, self.entry, self.forward = [], None, None
+        self.compiled, self.stop_training, self.history = False, False, None
+        self.optimizer = self.loss = None
+        self.key, self.steps_done, self.data_seed, self.optimizer_shapes = None, 0, None, None
+        self.shape_in = self.shape_out = None
+        Layer.__init__(self, name=name, trainable=trainable)
+        if isinstance(layers, Layer) and not isinstance(layers, (list, tuple)):
+            layers = [layers]
+        for layer in layers or []:
+            self.attach(layer)
+        self.try_build()
+
+    # ---- structure ---------------------------------------------------------------------------------
+
+    def add(self, layer, rebuild=True):
+        """Put a layer at the end of the chain."""
+        self.attach(layer)
+        if rebuild:
+            self.try_build()
+
+    def attach(self, layer):
+        if isinstance(layer, type):
+            raise UsageError(
+                "add a layer, not its class", at=birthplace(), saw=f"the class {layer.__name__}",
+                want="an instance", fix=f"{layer.__name__}(…)",
+            )  # fmt: skip
+        if not isinstance(layer, Layer):
+            raise UsageError(
+                "only layers can be added to a Sequential", at=birthplace(),
+                saw=f"{layer!r} of type {type(layer).__name__}", want="a layer",
+                fix="wrap a function in Lambda(…)" if callable(layer) else None,
+            )  # fmt: skip
+        if isinstance(layer, InputLayer):
+            if self.entry is not None or self.chain:
+                raise UsageError("the input comes first, and once", at=birthplace(), saw=layer.source())
+            self.entry = layer
+            return
+        if any(layer is other for other in self.chain):
+            raise UsageError(f"{layer.name} is already in this chain", at=birthplace(), fix="build a second layer")
+        if any(layer.name == other.name for other in self.chain):
+            raise UsageError(
+                f"two layers are called {layer.name!r}", at=birthplace(),
+                saw=f"{layer!r} beside {self.get_layer(layer.name)!r}", want="unique names",
+            )  # fmt: skip
+        self.chain.append(layer)
+        self.touch()
+
+    def pop(self, rebuild=True):
+        """Take the last layer off the chain and return it."""
+        if not self.chain:
+            raise UsageError("there is no layer to take off", at=birthplace(), saw="an empty chain")
+        layer = self.chain.pop()
+        self.touch()
+        if rebuild and self.shape_in is not None:
+            self.shape_out = self.shapes[len(self.chain)] if self.chain else self.shape_in
+            self.shapes = self.shapes[: len(self.chain) + 1]
+            self.built = bool(self.chain)
+        return layer
+
+    def touch(self):
+        """What was derived from the chain must be derived again."""
+        self.programs, self.target_avals, self.forward = None, None, None
+        if self.optimizer is not None:
+            self.optimizer.state = None
+
+    def declared_input(self):
+        """The input shape that the user declared, with its batch axis; or None."""
+        if self.entry is not None:
+            return tuple(self.entry.batch_shape)
+        if not self.chain:
+            return None
+        first = self.chain[0]
+        if isinstance(first, Sequential):
+            return first.shape_in or first.declared_input()
+        return first.__dict__.get("declared_input")
+
+    def try_build(self):
+        shape = self.shape_in or self.declared_input()
+        if shape is not None and self.chain:
+            self.build(shape)
+
+    def build(self, input_shape=None):
+        """Allocate all arrays for inputs of `input_shape` (with its batch axis)."""
+        if input_shape is None:
+            raise UsageError("build needs the shape of the input", at=birthplace(), fix="model.build((None, 784))")
+        shape = tuple(input_shape)
+        known = self.__dict__.get("shapes", []) if self.shape_in == shape else []
+        shapes, dtype = [shape], self.input_dtype
+        for i, layer in enumerate(self.chain):
+            layer.allocate(shapes[-1])
+            if i + 1 < len(known):
+                shapes.append(known[i + 1])
+            else:
+                shapes.append(output_shape(layer, shapes[-1], dtype))
+            dtype = None
+        self.shapes, self.shape_in, self.shape_out = shapes, shape, shapes[-1]
+        self.input_spec_shape, self.built = shape, True
+
+    def allocate(self, shape, seed=None):
+        if not self.built or self.shape_in is None:
+            self.build(shape)
+
+    @property
+    def input_dtype(self):
+        return self.entry.dtype if self.entry is not None else None
+
+    @property
+    def layers(self):
+        """The layers in order (a copy; the Input is not listed)."""
+        return list(self.chain)
+
+    @property
+    def input_shape(self):
+        return self.shape_in if self.shape_in is not None else self.unbuilt("input_shape")
+
+    @property
+    def output_shape(self):
+        return self.shape_out if self.shape_out is not None else self.unbuilt("output_shape")
+
+    def unbuilt(self, what):
+        raise AttributeError(
+            f"{self.name} is not built yet, so it has no {what}: start the chain with Input(shape), or call "
+            "model.build(input_shape), or show it data"
+        )
+
+    def compute_output_shape(self, input_shape):
+        shape = tuple(input_shape)
+        for layer in self.chain:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def get_layer(self, name=None, index=None):
+        """The layer of this name, or at this place."""
+        if (name is None) == (index is None):
+            raise UsageError("get_layer takes a name or an index", saw=f"name={name!r}, index={index!r}")
+        if index is not None:
+            if not -len(self.chain) <= index < len(self.chain):
+                raise UsageError(f"there is no layer {index}", saw=f"{len(self.chain)} layers")
+            return self.chain[index]
+        for layer in self.chain:
+            if layer.name == name:
+                return layer
+        raise UsageError(f"there is no layer called {name!r}", want=", ".join(layer.name for layer in self.chain))
+
+    # ---- compile -------------------------------------------------------------------------------------
+
+    def compile(
+        self, optimizer="rmsprop", loss=None, loss_weights=None, metrics=None, weighted_metrics=None,
+        run_eagerly=False, steps_per_execution=1, jit_compile="auto", auto_scale_loss=True,
+    ):  # fmt: skip
+        """Say how to train: an optimizer, a loss and metrics, as names, objects or functions.
+
+        `optimizer` may also be any optax gradient transformation. `run_eagerly` runs the step without
+        compiling it; `jit_compile` is accepted for Keras's sake (the step is always compiled by XLA).
+        """
+        parts = {
+            "optimizer": optimizers.get(optimizer), "loss_weight": one_weight(loss_weights),
+            "loss": None if only(loss, "loss") in ("crossentropy", "ce") else losses.as_loss(only(loss, "loss")),
+        }  # fmt: skip
+        for given in (*flat(metrics), *flat(weighted_metrics)):
+            check_metric(given)
+        if isinstance(steps_per_execution, str) and steps_per_execution != "auto":
+            raise UsageError("steps_per_execution counts steps", saw=repr(steps_per_execution))
+        self.optimizer, self.loss_weight, self.loss_object = parts["optimizer"], parts["loss_weight"], parts["loss"]
+        self.loss, self.loss_weights = loss, loss_weights
+        self.metrics_given, self.weighted_given = flat(metrics), flat(weighted_metrics)
+        self.compile_arguments = {
+            "optimizer": self.optimizer, "loss": loss, "loss_weights": loss_weights, "metrics": metrics,
+            "weighted_metrics": weighted_metrics, "run_eagerly": run_eagerly,
+            "steps_per_execution": steps_per_execution, "jit_compile": jit_compile,
+        }  # fmt: skip
+        self.run_eagerly, self.jit_compile = run_eagerly, jit_compile
+        self.steps_per_execution = 1 if steps_per_execution == "auto" else int(steps_per_execution)
+        self.compiled, self.resolved = True, ()
+        self.programs, self.target_avals, self.forward = None, None, None
+
+    @property
+    def metrics(self):
+        """The metric objects, the loss's running mean first (as Keras lists them)."""
+        if not self.compiled:
+            return []
+        return [metrics.Mean(name="loss"), *(metric for _, metric, _ in self.resolved)]
+
+    @property
+    def metrics_names(self):
+        return [metric.name for metric in self.metrics]
+
+    def resolve(self, y, pred):
+        """Metric objects from what `compile` was given and the shapes it meets."""
+        taken, found = {}, []
+        given = [(m, False) for m in self.metrics_given] + [(m, True) for m in self.weighted_given]
+        for item, weighted in given:
+            metric = metrics.resolve(item, tuple(y.shape), tuple(pred.shape))
+            name = f"weighted_{metric.name}" if weighted and metric.name in taken else metric.name
+            taken[name] = taken.get(name, 0) + 1
+            found.append((f"{name}_{taken[name] - 1}" if taken[name] > 1 else name, metric, weighted))
+        if self.loss_object is None and self.loss in ("crossentropy", "ce"):
+            self.loss_object = losses.as_loss(crossentropy_kind(tuple(y.shape), tuple(pred.shape)))
+        return tuple(found)
+
+    # ---- getting ready to run --------------------------------------------------------------------------
+
+    def ready(self, sample, training):
+        """Build if need be, settle the metrics, and find the compiled programs."""
+        if not self.compiled:
+            raise UsageError(
+                f"{self.name} is not compiled", at=birthplace(), want="compile() before fit and evaluate",
+                fix="model.compile(optimizer='adam', loss=…)",
+            )  # fmt: skip
+        self.ready_to_predict(sample)
+        if self.target_avals is None:
+            self.check_targets(sample)
+            rows = len(sample.x)
+            pred = jax.tree.map(
+                lambda s: jax.ShapeDtypeStruct((rows, *(d or 1 for d in s[1:])), jnp.float32),
+                self.shape_out, is_leaf=is_shape,
+            )  # fmt: skip
+            y = pred if sample.y is None else jax.ShapeDtypeStruct(sample.y.shape, sample.y.dtype)
+            self.resolved = self.resolve(y, pred)
+            self.target_avals = (y, pred)
+        if self.key is None:
+            seed = settings.next_seed()
+            self.key, self.data_seed = jax.random.key(seed), seed
+        self.programs = programs_for(self.plan())
+        return self.programs
+
+    def plan(self):
+        return make_plan(
+            self.chain, loss=self.loss_object, loss_weight=self.loss_weight, optimizer=self.optimizer,
+            metrics=self.resolved,
+        )  # fmt: skip
+
+    def ready_to_predict(self, sample):
+        if not self.chain:
+            raise UsageError(f"{self.name} has no layers", at=birthplace(), fix="model.add(…)")
+        x = self.conform(sample).x
+        if not self.built:
+            self.build((None, *x.shape[1:]))
+
+    def conform(self, batch):
+        """A batch whose x has the rank the chain declares: a missing or extra axis of size 1 is mended."""
+        if self.shape_in is None and self.declared_input() is None:
+            return batch
+        shape = self.shape_in or self.declared_input()
+        x = batch.x
+        if x.ndim == len(shape) - 1 and shape[-1] == 1:
+            x = x[..., None]
+        elif x.ndim == len(shape) + 1 and x.shape[-1] == 1:
+            x = x[..., 0]
+        fits = x.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape[1:], x.shape[1:], strict=True))
+        if not fits or (shape[0] is not None and x.shape[0] > shape[0]):
+            first = self.chain[0]
+            one = x.shape == tuple(shape[1:])
+            raise DataError(
+                f"the input does not fit {first.name}, the first layer of {self.name}", at=birthplace(),
+                saw=f"x of shape {tuple(x.shape)}", want=f"shape {tuple(shape)} (None: any number)",
+                fix="one sample needs a batch axis: x[None]" if one else misfit(shape, x.shape),
+            )  # fmt: skip
+        return batch._replace(x=x)
+
+    def check_targets(self, sample):
+        if self.loss_object is not None and sample.y is None:
+            raise UsageError(
+                f"the loss {self.loss!r} compares with targets, but there are none", at=birthplace(),
+                saw="y=None", fix="model.fit(x, y)",
+            )  # fmt: skip
+
+    # ---- arrays in and out -----------------------------------------------------------------------------
+
+    def device_arrays(self):
+        """The boxes of all layers, as device arrays: one dict a layer."""
+        found = tuple(layer.arrays for layer in self.chain)
+        for layer, w in zip(self.chain, found, strict=True):
+            fresh = {n: jnp.asarray(a) for n, a in w.items() if not isinstance(a, jax.Array)}
+            if fresh:
+                layer.put(fresh)
+                w.update(fresh)
+        return found
+
+    def held_arrays(self):
+        return [array for layer in self.chain for array in layer.arrays.values()]
+
+    def optimizer_state(self, params):
+        """The optimizer's arrays for these params; begun anew if they are not the params it knows."""
+        shapes = avals(params)
+        if self.optimizer.state is None or self.optimizer_shapes != shapes:
+            paths = tuple({n: f"{layer.name}/{n}" for n in w} for layer, w in zip(self.chain, params, strict=True))
+            self.optimizer.state = self.optimizer.init(params, paths)
+            self.optimizer_shapes = shapes
+        self.optimizer.changed = False
+        return jax.tree.map(jnp.asarray, self.optimizer.state)
+
+    def receive(self, arrays, opt_state, steps):
+        """Take arrays back from a training session: into the boxes, the optimizer, the counter."""
+        self.keep_state(arrays)
+        self.optimizer.state, self.optimizer.changed = opt_state, False
+        self.steps_done = steps
+
+    def keep_state(self, arrays):
+        for layer, w in zip(self.chain, arrays, strict=True):
+            layer.put(w)
+
+    # ---- training ----------------------------------------------------------------------------------------
+
+    def fit(
+        self, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
+        validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0,
+        steps_per_epoch=None, validation_steps=None, validation_batch_size=None, validation_freq=1,
+    ):  # fmt: skip
+        """Train; returns a History whose `.history` holds one number an epoch for the loss and each metric.
+
+        x, y: arrays (n, …), lists, data frames; or x alone: anything that yields (x, y) batches.
+        batch_size: 32 by default. epochs: the number of the last epoch. validation_split: the last share
+        of the rows, taken before shuffling. class_weight: {class: weight}. The rest is as in Keras.
+        """
+        given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
+        return training.fit(self, **given)
+
+    def evaluate(
+        self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
+        return_dict=False,
+    ):  # fmt: skip
+        """[loss, metric, …] on the data (a float if there is the loss only; a dict with `return_dict`)."""
+        logs = training.evaluate(self, x, y, batch_size, verbose, sample_weight, steps, callbacks)
+        return self.report(logs, return_dict)
+
+    def predict(self, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+        """The outputs for all rows, as a NumPy array."""
+        if isinstance(x, np.ndarray) and callbacks is None and steps is None and self.is_small(x):
+            return self.forward_rows(x)
+        return training.predict(self, x, batch_size, verbose, steps, callbacks)
+
+    def is_small(self, x):
+        """One row on the fast path: nothing to split, nothing to show."""
+        return self.built and x.ndim == len(self.shape_in) and len(x) == 1 and x.dtype.kind in "fiu"
+
+    def forward_rows(self, x):
+        """The prediction for some rows, padded to a power of two so that few programs serve all sizes."""
+        x = self.conform(Batch(x)).x
+        rows = len(x)
+        if self.forward is None:
+            self.forward = programs_for(make_plan(self.chain)).predict, self.rowwise, self.stateful
+        program, rowwise, stateful = self.forward
+        if rowwise and rows & (rows - 1):
+            room = 1 << rows.bit_length()
+            x = np.concatenate([np.asarray(x), np.zeros((room - rows, *x.shape[1:]), x.dtype)])
+        pred, moved = program(self.device_arrays(), x)
+        if stateful:
+            self.keep_state(moved)
+        return np.asarray(pred)[:rows] if isinstance(pred, jax.Array) else jax.tree.map(lambda y: np.asarray(y)[:rows], pred)
+
+    @property
+    def rowwise(self):
+        """Whether a row's output depends on that row alone, as the laws of our own layers say."""
+        return not self.stateful and not any(foreign(layer) for layer in self.chain)
+
+    @property
+    def stateful(self):
+        """Whether a layer inside carries its state from batch to batch."""
+        return any(getattr(inner, "stateful", False) for layer in self.chain for inner in every_layer(layer))
+
+    def reset_states(self):
+        """Set the carried state of every stateful layer to zero."""
+        for layer in self.chain:
+            for inner in every_layer(layer):
+                if getattr(inner, "stateful", False) and hasattr(inner, "reset_state"):
+                    inner.reset_state()
+
+    def train_on_batch(self, x, y=None, sample_weight=None, class_weight=None, return_dict=False):
+        """One step on one batch; the loss and metrics of that batch alone."""
+        batch = self.one_batch(x, y, sample_weight, class_weight)
+        session = training.Session(self, self.ready(batch, training=True))
+        session.reset()
+        session.batch(training.on_device(self.conform(batch)))
+        session.give()
+        return self.report(session.logs(), return_dict)
+
+    def test_on_batch(self, x, y=None, sample_weight=None, return_dict=False):
+        """The loss and metrics of one batch."""
+        batch = self.one_batch(x, y, sample_weight, None)
+        source = training.open_source(batch.x, batch.y, batch.w, batch_size=len(batch.x))
+        programs = self.ready(source.sample(), training=False)
+        counter = training.Counter(self, programs, source, None, training.CallbackList())
+        return self.report(counter.run(self.device_arrays()), return_dict)
+
+    def predict_on_batch(self, x):
+        """The outputs for one batch, in one call."""
+        batch = Batch(to_array(x, "x"))
+        self.ready_to_predict(batch)
+        return self.forward_rows(batch.x)
+
+    def one_batch(self, x, y, sample_weight, class_weight):
+        x, y = to_array(x, "x"), None if y is None else to_array(y, "y")
+        w = None if sample_weight is None else to_array(sample_weight, "sample_weight")
+        if class_weight is not None:
+            w = class_weights(class_weight, y, w)
+        return Batch(x, y, w)
+
+    def report(self, logs, return_dict):
+        """Logs as Keras returns them: the loss first, then the metrics in the order of compile."""
+        if return_dict:
+            return logs
+        values = [logs["loss"], *(logs[name] for name, _, _ in self.resolved)]
+        return values[0] if len(values) == 1 else values
+
+    def reset_metrics(self):
+        """Metrics count anew in every epoch and evaluation; there is nothing left over to reset."""
+
+    def __call__(self, x, training=None, mask=None):
+        """The output for `x` as a JAX array; differentiable, and usable under jit."""
+        if self.__dict__.get("_context") is not None:
+            return super().__call__(x, training, mask)
+        x = x if is_traced(x) else jnp.asarray(to_array(x, "x"))
+        self.ready_to_predict(Batch(x))
+        x = self.conform(Batch(x)).x
+        root = jax.random.key(settings.next_seed()) if training else None
+        y, moved, _ = run(self.chain, self.device_arrays(), x, Call(bool(training), root, mask))
+        if training or self.stateful:
+            self.keep_state([{n: a for n, a in new.items() if n != "penalty"} for new in moved])
+        return y
+
+    # ---- weights -------------------------------------------------------------------------------------
+
+    def count_params(self):
+        if not self.built:
+            raise UsageError(
+                f"{self.name} is not built yet, so it holds no weights to count", at=birthplace(),
+                fix="start the chain with Input(shape), or call model.build(input_shape)",
+            )  # fmt: skip
+        return sum(v.size for v in self.weights)
+
+    def reset_weights(self, seed=None):
+        """Draw all first values again and forget what the optimizer remembers."""
+        seed = settings.next_seed() if seed is None else seed
+        for i, layer in enumerate(self.chain):
+            values = {w.name: layer.draw(w, j, (seed, i)) for j, w in enumerate(layer.declare(self.shapes[i]))}
+            layer.put(values)
+        self.steps_done = 0
+        if self.optimizer is not None:
+            self.optimizer.state = None
+
+    # ---- files ---------------------------------------------------------------------------------------
+
+    def save(self, filepath, overwrite=True, zipped=None, **options):
+        """Write architecture, weights, compile arguments and optimizer state: `.keras`, or legacy `.h5`."""
+        saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **options)
+
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
+        """Write the weights alone: `.weights.h5` (Keras's layout) or `.safetensors`."""
+        saving.save_weights(self, filepath, overwrite=overwrite)
+
+    def load_weights(self, filepath, skip_mismatch=False, **options):
+        """Read weights that a chain like this one has written (ours or Keras's)."""
+        saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **options)
+
+    def get_config(self):
+        config = Layer.get_config(self)
+        entry = [registry.to_config(self.entry or self.implied_entry())] if self.shape_in or self.entry else []
+        config["layers"] = entry + [registry.to_config(layer) for layer in self.chain]
+        if self.shape_in is not None:
+            config["build_input_shape"] = list(self.shape_in)
+        return config
+
+    def implied_entry(self):
+        return InputLayer(batch_shape=self.shape_in, name="input_layer")
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The chain that `get_config` described, with fresh weights."""
+        layers = [registry.from_config("layer", item, custom_objects) for item in config["layers"]]
+        model = cls(layers, name=config.get("name"), trainable=config.get("trainable", True))
+        if not model.built and config.get("build_input_shape") and model.chain:
+            model.build(config["build_input_shape"])
+        return model
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return None
+        return {name: registry.to_config(value) for name, value in self.compile_arguments.items()}
+
+    def compile_from_config(self, config):
+        """Compile as `get_compile_config` described."""
+        config = dict(config)
+        config["optimizer"] = optimizers.get(config["optimizer"])
+        config["loss"] = revive(losses, config.get("loss"))
+        for name in ("metrics", "weighted_metrics"):
+            config[name] = revive(metrics, config.get(name))
+        known = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly", "steps_per_execution")
+        self.compile(**{name: config[name] for name in known if name in config})
+
+    def to_json(self, **options):
+        """The architecture as JSON; `models.model_from_json` reads it."""
+        return json.dumps(registry.to_config(self), **options)
+
+    # ---- print ---------------------------------------------------------------------------------------
+
+    def summary(
+        self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,
+        layer_range=None,
+    ):  # fmt: skip
+        """Print Keras's table: each layer with its output shape and number of parameters."""
+        from .train.summary import print_summary
+
+        print_summary(
+            self, line_length=line_length, positions=positions, print_fn=print_fn, expand_nested=expand_nested,
+            show_trainable=show_trainable, layer_range=layer_range,
+        )  # fmt: skip
+
+    def source(self):
+        """Python source that builds this chain again, with shapes and counts as comments."""
+        entry = self.entry or (self.implied_entry() if self.shape_in is not None else None)
+        rows = [(entry.source(), "")] if entry is not None else []
+        for i, layer in enumerate(self.chain):
+            rows.append((layer.source().replace("\n", "\n    "), self.comment(i, layer)))
+        width = max((len(text) for text, note in rows if "\n" not in text and len(text) < 72), default=0) + 1
+        lines = [f"    {(text + ',').ljust(width)}{'  # ' + note if note else ''}" for text, note in rows]
+        name = "" if self.auto_named else f", name={self.name!r}"
+        total = f"  # {self.count_params():_} parameters" if self.built else ""
+        return "\n".join([f"{type(self).__name__}([", *lines, f"]{name}){total}"])
+
+    def comment(self, i, layer):
+        if not self.built:
+            return ""
+        shape = self.shapes[i + 1]
+        shape = shape[1:] if is_shape(shape) else [part[1:] for part in shape]
+        count = layer.count_params()
+        return f"{shape}" + (f"  {count:_}" if count else "")
+
+    def __repr__(self):
+        return self.source()
+
+
+# ---- small questions ------------------------------------------------------------------------------------
+
+
+def every_layer(layer):
+    """A layer and all layers inside it."""
+    yield layer
+    for child in layer.children.values():
+        yield from every_layer(child)
+
+
+def foreign(layer):
+    """Whether a user's code decides what this layer does."""
+    return any(hasattr(type(inner), "call") or type(inner).__name__ == "Lambda" for inner in every_layer(layer))
+
+
+def is_shape(value):
+    return isinstance(value, tuple) and all(item is None or isinstance(item, int) for item in value)
+
+
+def flat(given):
+    """Metrics as a list, from one, a list, or Keras's list or dict of lists for one output."""
+    if given is None:
+        return []
+    if isinstance(given, dict):
+        given = list(given.values())
+    if not isinstance(given, (list, tuple)):
+        return [given]
+    return [item for entry in given for item in (entry if isinstance(entry, (list, tuple)) else [entry])]
+
+
+def check_metric(given):
+    if isinstance(given, str) and given not in ("accuracy", "acc", "crossentropy", "ce"):
+        metrics.get(given)
+    elif not callable(given) and not isinstance(given, (str, dict, Config)):
+        raise UsageError("this is no metric", at=birthplace(), saw=repr(given), want="a name, a Metric or a function")
+
+
+def only(value, what):
+    """One loss: Keras's list or dict for a single output is opened."""
+    if isinstance(value, dict) and "class_name" not in value:
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        if len(value) != 1:
+            raise UsageError(f"a chain has one output, so one {what}", at=birthplace(), saw=f"{len(value)}")
+        return value[0]
+    return value
+
+
+def one_weight(given):
+    weight = only(given, "loss weight")
+    if weight is None:
+        return 1.0
+    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
+        raise UsageError("loss_weights holds one number", at=birthplace(), saw=repr(given))
+    return float(weight)
+
+
+def crossentropy_kind(y, pred):
+    if pred[-1] == 1:
+        return "binary_crossentropy"
+    return "sparse_categorical_crossentropy" if len(y) < len(pred) or y[-1] == 1 else "categorical_crossentropy"
+
+
+def revive(family, written):
+    if isinstance(written, (list, tuple)):
+        return [revive(family, item) for item in written]
+    return family.deserialize(written) if isinstance(written, dict) and "class_name" in written else written
+
+
+def misfit(wanted, seen):
+    """One line that mends the usual misfits."""
+    if len(seen) == len(wanted) - 1 and len(wanted) == 4:
+        return "give the images a channel axis: x = x[..., None]"
+    if len(wanted) == 2 and len(seen) > 2:
+        return "flatten the rows: x = x.reshape(len(x), -1), or start with Flatten()"
+    if len(seen) == len(wanted) == 4 and seen[1] == wanted[-1]:
+        return "the channels stand first: x = x.transpose(0, 2, 3, 1)"
+    return None
+
+
+registry.add("layer", Sequential)
+__all__ = ["Sequential", "plain"]

@@ -1,0 +1,1 @@
+"""Floor 4: the loop over epochs and chunks, and everything that watches it."""

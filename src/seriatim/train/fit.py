@@ -1,0 +1,371 @@
+"""fit, evaluate and predict: for each epoch, for each chunk, run the compiled loop; then the callbacks.
+
+Floor 4. How long a chunk may be is derived from who is watching (`CallbackList.watching`).
+"""
+
+import math
+import warnings
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ..base import settings
+from ..base.report import UsageError
+from ..data.prefetch import prefetch
+from ..data.source import Batch, Resident, open_source
+from ..engine import step
+from .callbacks.callback import BATCH_MOMENTS, CallbackList
+from .display import make_display
+from .history import History
+from .session import Session, on_device, read_logs
+
+
+def fit(
+    model, x=None, y=None, batch_size=None, epochs=1, verbose="auto", callbacks=None, validation_split=0.0,
+    validation_data=None, shuffle=True, class_weight=None, sample_weight=None, initial_epoch=0,
+    steps_per_epoch=None, validation_steps=None, validation_batch_size=None, validation_freq=1,
+):  # fmt: skip
+    """Train for `epochs - initial_epoch` epochs; returns the History. See `Sequential.fit`."""
+    check_counts(epochs=epochs, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+    check_counts(batch_size=batch_size, validation_batch_size=validation_batch_size)
+    source = open_source(x, y, sample_weight, batch_size, class_weight, steps_per_epoch)
+    if validation_split and validation_data is None:
+        if not isinstance(source, Resident):
+            raise UsageError("validation_split needs arrays", saw=type(x).__name__, fix="pass validation_data=…")
+        if not 0 < validation_split < 1:
+            raise UsageError("validation_split is a share of the rows", saw=str(validation_split), want="0 < share < 1")
+        source, validation = source.split(validation_split)
+        if validation_batch_size:
+            validation.batch_size = min(validation_batch_size, validation.rows)
+    else:
+        validation = open_validation(validation_data, validation_batch_size or batch_size)
+    epochs = min(epochs, settings.max_epochs() or epochs)
+    limit = settings.max_steps_per_epoch()
+    steps_per_epoch = min(steps_per_epoch or limit, limit) if limit else steps_per_epoch
+    programs = model.ready(source.sample(), training=True)
+    if validation is not None:
+        model.check_targets(validation.sample())
+    history = History()
+    watchers = CallbackList(callbacks, add_history=True, history=history)
+    total = steps_per_epoch or (source.total_steps if isinstance(source, Resident) else source.length)
+    display = make_display(verbose)
+    if display is not None:
+        watchers.callbacks.insert(-1, display)
+    watchers.set_model(model)
+    watchers.set_params({"verbose": display.verbose if display else 0, "epochs": epochs, "steps": total})
+    loop = Loop(model, programs, source, shuffle, steps_per_epoch, watchers)
+    valid = Validation(model, programs, validation, validation_steps, validation_freq, watchers, loop.session)
+    model.history, model.stop_training = history, False
+    watchers.on_train_begin()
+    logs = {}
+    try:
+        for epoch in range(initial_epoch, epochs):
+            logs = loop.epoch(epoch)
+            if valid.due(epoch):
+                logs.update(valid.run())
+            watchers.on_epoch_end(epoch, logs)
+            if model.stop_training or loop.dry:
+                break
+        loop.finish()
+    finally:
+        loop.session.leave()
+        if display is not None and hasattr(display, "close"):
+            display.close()
+    watchers.on_train_end(logs)
+    return history
+
+
+def open_validation(data, batch_size):
+    """A source from `validation_data`: (x, y), (x, y, sample_weight) or a stream."""
+    if data is None:
+        return None
+    if isinstance(data, (tuple, list)) and 1 <= len(data) <= 3:
+        return open_source(*data, batch_size=batch_size)
+    return open_source(data, batch_size=batch_size)
+
+
+def check_counts(**counts):
+    for name, value in counts.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 0):
+            raise UsageError(f"{name} counts something", saw=f"{name}={value!r}", want="a positive whole number")
+
+
+# ---- one epoch ----------------------------------------------------------------------------------------
+
+
+class Loop:
+    """The training side of fit: epochs over a Resident or a Stream."""
+
+    def __init__(self, model, programs, source, shuffle, steps, watchers):
+        self.model, self.source, self.shuffle, self.steps, self.watchers = model, source, shuffle, steps, watchers
+        self.session = Session(model, programs)
+        self.batchers = watchers.watching(BATCH_MOMENTS)
+        self.every = model.steps_per_execution if self.batchers else None
+        self.refresh = watchers.refresh
+        self.dry = False  # a generator came to its end
+        self.cursor, self.passed, self.pending = 0, 0, None
+        self.resident = isinstance(source, Resident)
+        if self.resident:
+            self.data = on_device(source.data)
+            self.prepare()
+
+    def prepare(self):
+        """Ask for the programs of this run: compiled on threads, beside each other."""
+        source, session = self.source, self.session
+        ts, zero = session.ts, np.int32(0)
+        order = jax.ShapeDtypeStruct((source.rows,), np.int32) if self.shuffle else None
+        if source.steps:
+            kind, ends = ("train_chunk", (zero, zero)) if session.programs.loops else ("train_rows", (zero,))
+            session.programs.ask(kind, ts, self.data, order, *ends, size=source.batch_size)
+        if source.rest and (self.steps is None or self.steps > source.steps):
+            session.programs.ask("train_rows", ts, self.data, order, zero, size=source.rest)
+        session.programs.ask("read_tally", ts.tally)
+
+    def epoch(self, number):
+        """Run one epoch; returns its logs."""
+        self.session.reset()
+        self.watchers.on_epoch_begin(number)
+        self.done = 0
+        (self.resident_epoch if self.resident else self.stream_epoch)(number)
+        self.session.give()
+        return self.session.logs()
+
+    def resident_epoch(self, number):
+        source, left = self.source, self.steps or self.source.total_steps
+        if self.steps is None:
+            self.cursor, self.passed = 0, number
+        while left > 0 and not self.model.stop_training:
+            if self.cursor == 0:
+                self.order = source.order(self.model.data_seed, self.passed, self.shuffle)
+                self.order = None if self.order is None else jnp.asarray(self.order)
+            whole = min(left, source.steps - self.cursor)
+            if whole > 0:
+                length = self.session.length(whole, self.every, self.refresh)
+                self.before(length)
+                self.session.run(source.batch_size, self.data, self.order, self.cursor, self.cursor + length)
+            else:
+                length = 1
+                self.before(length)
+                self.session.rest(source.rest, self.data, self.order, source.steps * source.batch_size)
+            self.cursor += length
+            left -= length
+            if self.cursor >= source.total_steps:
+                self.cursor, self.passed = 0, self.passed + 1
+            self.after(length, left)
+
+    def stream_epoch(self, number):
+        left = self.steps or self.source.length or math.inf
+        if self.pending is None or self.steps is None:
+            self.pending = self.one_pass(number)
+        while left > 0 and not self.model.stop_training:
+            batch = next(self.pending, None)
+            if batch is None and self.steps is not None and not self.source.once and self.done < self.steps:
+                self.pending = self.one_pass(number + 1)
+                batch = next(self.pending, None)
+            if batch is None:
+                self.ran_dry(left)
+                break
+            self.before(1)
+            self.session.batch(batch)
+            left -= 1
+            self.after(1, left)
+        self.source.finish()
+
+    def one_pass(self, number):
+        batches = self.source.batches(self.model.data_seed, number, self.shuffle)
+        return prefetch(on_device(self.model.conform(batch)) for batch in batches)
+
+    def ran_dry(self, left):
+        self.dry = self.source.once
+        if self.steps is not None and self.done < self.steps:
+            warnings.warn(
+                f"The data ended {int(left)} batches before the epoch did; training stops here. A generator must "
+                "yield steps_per_epoch * epochs batches.", stacklevel=4,
+            )  # fmt: skip
+
+    # ---- who is watching ---------------------------------------------------------------------------
+
+    def before(self, length):
+        if self.batchers:
+            self.watchers.on_train_batch_begin(self.done)
+
+    def after(self, length, left):
+        self.done += length
+        if self.batchers:
+            self.session.give()
+            self.watchers.on_train_batch_end(self.done - 1, self.session.logs())
+        if self.refresh is not None and left > 0:
+            self.watchers.on_progress(self.done, self.session.logs())
+
+    def finish(self):
+        """The end of training: averaged weights take the place of the last ones, if asked for."""
+        session = self.session
+        params = self.model.optimizer.finish(session.ts.params, session.ts.opt_state)
+        if params is not session.ts.params:
+            session.ts = session.ts._replace(params=params)
+            session.give()
+
+
+class Validation:
+    """The evaluation inside fit: the same source each time, its rows on the device once."""
+
+    def __init__(self, model, programs, source, steps, frequency, watchers, session):
+        self.model, self.source, self.steps, self.frequency = model, source, steps, frequency
+        self.watchers, self.session = watchers, session
+        if source is not None:
+            self.count = Counter(model, programs, source, steps, watchers)
+
+    def due(self, epoch):
+        if self.source is None:
+            return False
+        if isinstance(self.frequency, int):
+            return (epoch + 1) % self.frequency == 0
+        return epoch + 1 in self.frequency
+
+    def run(self):
+        return {f"val_{name}": value for name, value in self.count.run(self.session.arrays).items()}
+
+
+# ---- evaluate -------------------------------------------------------------------------------------------
+
+
+class Counter:
+    """Counts batches into a tally: `evaluate`, and the validation of `fit`."""
+
+    def __init__(self, model, programs, source, steps, watchers):
+        self.model, self.programs, self.source, self.steps, self.watchers = model, programs, source, steps, watchers
+        self.watched = watchers.watching(("on_test_batch_begin", "on_test_batch_end"))
+        if isinstance(source, Resident):
+            self.data = on_device(source.data)
+            self.prepare()
+
+    def prepare(self):
+        arrays, zero, source = self.model.device_arrays(), np.int32(0), self.source
+        tally = self.zero()
+        if source.steps:
+            kind, ends = ("test_chunk", (zero, zero)) if self.loops else ("test_rows", (zero,))
+            self.programs.ask(kind, arrays, tally, self.data, *ends, size=source.batch_size)
+        if source.rest:
+            self.programs.ask("test_rows", arrays, tally, self.data, zero, size=source.rest)
+        self.programs.ask("read_tally", tally)
+
+    @property
+    def loops(self):
+        return self.programs.loops and not self.watched
+
+    def zero(self):
+        y, pred = self.model.target_avals
+        return jax.tree.map(jnp.asarray, step.zero_tally(self.programs.plan, y, pred))
+
+    def run(self, arrays):
+        """The logs of one evaluation with these arrays."""
+        self.watchers.on_test_begin()
+        tally, self.arrays = self.zero(), arrays
+        tally = self.resident(tally) if isinstance(self.source, Resident) else self.stream(tally)
+        logs = read_logs(self.programs, tally)
+        self.watchers.on_test_end(logs)
+        return logs
+
+    def resident(self, tally):
+        source, size = self.source, self.source.batch_size
+        steps = min(self.steps or source.total_steps, source.total_steps)
+        whole = min(steps, source.steps)
+        if self.loops and whole:
+            args = (self.arrays, tally, self.data, np.int32(0), np.int32(whole))
+            tally, self.arrays = self.programs.call("test_chunk", *args, size=size)
+        for i in range(whole if self.loops else 0, steps):
+            self.tell("begin", i)
+            rows = size if i < source.steps else source.rest
+            args = (self.arrays, tally, self.data, np.int32(i * size))
+            tally, self.arrays = self.programs.call("test_rows", *args, size=rows)
+            self.tell("end", i, tally)
+        return tally
+
+    def stream(self, tally):
+        left = self.steps or self.source.length or math.inf
+        for i, batch in enumerate(self.source.batches(shuffle=False)):
+            if i >= left:
+                break
+            self.tell("begin", i)
+            batch = on_device(self.model.conform(batch))
+            tally, self.arrays = self.programs.call("test_step", self.arrays, tally, batch)
+            self.tell("end", i, tally)
+        return tally
+
+    def tell(self, moment, i, tally=None):
+        if self.watched:
+            logs = None if tally is None else read_logs(self.programs, tally)
+            getattr(self.watchers, f"on_test_batch_{moment}")(i, logs)
+
+
+def evaluate(model, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None):
+    """{name: value} of the loss and the metrics on the data. See `Sequential.evaluate`."""
+    check_counts(batch_size=batch_size, steps=steps)
+    source = open_source(x, y, sample_weight, batch_size, None, steps)
+    programs = model.ready(source.sample(), training=False)
+    model.check_targets(source.sample())
+    display = make_display(verbose, job="evaluate")
+    watchers = CallbackList([*(callbacks or []), *([display] if display else [])])
+    watchers.set_model(model)
+    total = steps or (source.total_steps if isinstance(source, Resident) else source.length)
+    watchers.set_params({"verbose": display.verbose if display else 0, "epochs": 1, "steps": total})
+    counter = Counter(model, programs, source, steps, watchers)
+    logs = counter.run(model.device_arrays())
+    model.keep_state(counter.arrays)
+    return logs
+
+
+# ---- predict ---------------------------------------------------------------------------------------------
+
+WIDE = 1024  # rows of one call, where rows do not depend on each other
+
+
+def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
+    """The predictions for all rows, as NumPy. See `Sequential.predict`."""
+    check_counts(batch_size=batch_size, steps=steps)
+    source = open_source(x, None, None, batch_size, None, steps)
+    model.ready_to_predict(source.sample())
+    display = make_display(verbose, job="predict")
+    watchers = CallbackList([*(callbacks or []), *([display] if display else [])])
+    watchers.set_model(model)
+    watched = watchers.watching(("on_predict_batch_begin", "on_predict_batch_end"))
+    total = steps or (source.total_steps if isinstance(source, Resident) else source.length)
+    watchers.set_params({"verbose": display.verbose if display else 0, "epochs": 1, "steps": total})
+    watchers.on_predict_begin()
+    parts = []
+    for i, rows in enumerate(predict_batches(model, source, steps, bool(watched))):
+        if watched:
+            watchers.on_predict_batch_begin(i)
+        parts.append(model.forward_rows(rows))
+        if watched:
+            watchers.on_predict_batch_end(i, {"outputs": parts[-1]})
+    watchers.on_predict_end()
+    return join(parts)
+
+
+def predict_batches(model, source, steps, watched):
+    """The rows of each call: the user's batches, or wider ones where that changes no result."""
+    if not isinstance(source, Resident):
+        for i, batch in enumerate(source.batches(shuffle=False)):
+            if steps is not None and i >= steps:
+                return
+            yield model.conform(batch).x
+        return
+    size = source.batch_size
+    rows = min(source.rows, steps * size) if steps else source.rows
+    if not watched and model.rowwise:
+        size = max(size, WIDE)
+    for start in range(0, rows, size):
+        yield source.data.x[start : min(start + size, rows)]
+
+
+def join(parts):
+    """Batches of predictions, one after another; a tuple of outputs stays one."""
+    if isinstance(parts[0], (tuple, list)):
+        return type(parts[0])(join([part[i] for part in parts]) for i in range(len(parts[0])))
+    parts = [np.asarray(part) for part in parts]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+__all__ = ["Batch", "evaluate", "fit", "predict"]

@@ -1,0 +1,342 @@
+"""Convolution and pooling beside Keras 3.15.1: outputs, gradients, shapes, configs, ties, masks, refusals."""
+
+import inspect
+import json
+import math
+
+import jax
+import jax.numpy as jnp
+import keras
+import numpy as np
+import pytest
+
+from seriatim.base import registry
+from seriatim.base.report import UsageError
+from seriatim.layers import conv as conv_page
+from seriatim.layers import pool as pool_page
+from seriatim.layers.contract import Call
+from seriatim.math import activations, constraints, initializers, regularizers, windows  # noqa: F401  fill the registry
+
+# float32 keeps 24 bits; a sum of n products, taken in another order, differs by about sqrt(n) of its last
+# bit. The longest sums here have some 500 terms: sqrt(500) · 2⁻²⁴ ≈ 1.4e-6 of the largest partial sum.
+CLOSE = {"rtol": 2e-5, "atol": 2e-5}
+QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # these run only once
+RANKS = (1, 2, 3)
+CONVS = {1: "Conv1D", 2: "Conv2D", 3: "Conv3D"}
+EXTENT = {1: (7, 14), 2: (5, 10), 3: (4, 7)}  # sizes of spatial axes, odd ones too
+ALIASES = {
+    **{f"Convolution{n}D": f"Conv{n}D" for n in RANKS},
+    **{f"MaxPool{n}D": f"MaxPooling{n}D" for n in RANKS},
+    **{f"AvgPool{n}D": f"AveragePooling{n}D" for n in RANKS},
+    **{f"GlobalMaxPool{n}D": f"GlobalMaxPooling{n}D" for n in RANKS},
+    **{f"GlobalAvgPool{n}D": f"GlobalAveragePooling{n}D" for n in RANKS},
+}
+
+
+def ours(kind, **arguments):
+    return registry.find("layer", kind)(**arguments)
+
+
+def theirs(kind, **arguments):
+    return getattr(keras.layers, kind)(**arguments)
+
+
+def plain(value):
+    return json.loads(json.dumps(value))
+
+
+def draw_shape(rng, rank, data_format, channels):
+    space = tuple(int(n) for n in rng.integers(*EXTENT[rank], rank))
+    return (2, *space, channels) if data_format == "channels_last" else (2, channels, *space)
+
+
+def draw_conv(rank, seed):
+    """A random convolution, (arguments, shape of the input); one stride or dilation, or neither."""
+    rng = np.random.default_rng((rank, seed))
+    groups = int(rng.choice([1, 1, 2, 3]))
+    kernel = tuple(int(k) for k in rng.integers(1, 4, rank))
+    data_format = str(rng.choice(["channels_last", "channels_first"]))
+    arguments = {
+        "filters": groups * int(rng.integers(1, 4)), "kernel_size": kernel, "groups": groups,
+        "padding": str(rng.choice(["valid", "same", "causal"] if rank == 1 else ["valid", "same"])),
+        "data_format": data_format, "use_bias": bool(rng.integers(4)),
+        "activation": str(rng.choice(["linear", "tanh", "relu"])),
+    }  # fmt: skip
+    kind = rng.choice(["plain", "strides", "dilation_rate"])
+    if kind != "plain":
+        arguments[str(kind)] = tuple(int(n) for n in rng.integers(1, 4 if kind == "strides" else 3, rank))
+    if seed == 0:  # the path of 1 x 1 kernels, on every run
+        arguments |= {"kernel_size": (1,) * rank, "strides": 2, "groups": 1, "data_format": "channels_last"}
+        arguments.pop("dilation_rate", None)
+        data_format = "channels_last"
+    return arguments, draw_shape(rng, rank, data_format, groups * int(rng.integers(1, 4)))
+
+
+def draw_pool(rank, seed):
+    rng = np.random.default_rng((rank, seed, 7))
+    size = tuple(int(n) for n in rng.integers(1, 4, rank))
+    arguments = {"pool_size": size, "padding": str(rng.choice(["valid", "same"]))}
+    arguments["data_format"] = str(rng.choice(["channels_last", "channels_first"]))
+    if seed % 2:
+        arguments["strides"] = tuple(int(n) for n in rng.integers(1, 4, rank))
+    return arguments, draw_shape(rng, rank, arguments["data_format"], 3)
+
+
+def pair(name, arguments, shape):
+    """Our layer and Keras's, built for `shape`, with the same weights."""
+    mine, real = ours(name, **arguments), theirs(name, **arguments)
+    real.build(shape)
+    mine.build(shape)
+    weights = [np.random.default_rng(1).normal(size=w.shape).astype("float32") for w in real.weights]
+    real.set_weights(weights)
+    mine.set_weights(weights)
+    return mine, real
+
+
+def compare(mine, real, x):
+    """Same output, and same gradients of it with respect to x and every weight."""
+    names = list(mine.arrays)
+    assert [v.shape for v in real.variables] == [mine.arrays[n].shape for n in names]
+
+    def run_mine(values, x):
+        return mine.apply(dict(zip(names, values, strict=True)), x, Call())[0]
+
+    def run_real(values, x):
+        return real.stateless_call(values, [], x)[0]
+
+    def with_gradients(run):
+        def both(values, x, up):
+            y, turn = jax.vjp(run, values, x)
+            return y, turn(up)
+
+        return jax.jit(both, compiler_options=QUICK)
+
+    values = [jnp.asarray(mine.arrays[n]) for n in names]
+    up = np.random.default_rng(2).normal(size=jax.eval_shape(run_mine, values, x).shape).astype("float32")
+    got, want = with_gradients(run_mine)(values, x, up), with_gradients(run_real)(values, x, up)
+    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+        assert a.shape == b.shape and a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, **CLOSE)
+
+
+# ---- numbers --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("rank", RANKS)
+def test_convolution(rank, seed):
+    arguments, shape = draw_conv(rank, seed)
+    mine, real = pair(CONVS[rank], arguments, shape)
+    compare(mine, real, np.random.default_rng(seed).normal(size=shape).astype("float32"))
+    assert mine.compute_output_shape((None, *shape[1:])) == real.compute_output_shape((None, *shape[1:]))
+
+
+@pytest.mark.parametrize("kind", ["MaxPooling", "AveragePooling"])
+@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("rank", RANKS)
+def test_pooling(rank, seed, kind):
+    arguments, shape = draw_pool(rank, seed)
+    mine, real = pair(f"{kind}{rank}D", arguments, shape)
+    x = np.random.default_rng(seed).integers(-2, 3, shape).clip(0).astype("float32")  # after a relu: ties everywhere
+    compare(mine, real, x)
+    assert mine.compute_output_shape((None, *shape[1:])) == real.compute_output_shape((None, *shape[1:]))
+
+
+@pytest.mark.parametrize("keepdims", [False, True])
+@pytest.mark.parametrize("data_format", ["channels_last", "channels_first"])
+@pytest.mark.parametrize("rank", RANKS)
+@pytest.mark.parametrize("kind", ["GlobalMaxPooling", "GlobalAveragePooling"])
+def test_global_pooling(kind, rank, data_format, keepdims):
+    shape = draw_shape(np.random.default_rng(rank), rank, data_format, 3)
+    mine, real = pair(f"{kind}{rank}D", {"data_format": data_format, "keepdims": keepdims}, shape)
+    compare(mine, real, np.random.default_rng(3).integers(0, 3, shape).astype("float32"))
+    assert mine.compute_output_shape((None, *shape[1:])) == real.compute_output_shape((None, *shape[1:]))
+
+
+@pytest.mark.parametrize("name, arguments, shape", [
+    ("Conv1D", {"filters": 4, "kernel_size": 3, "padding": "causal", "strides": 2}, (None, None, 3)),
+    ("Conv2D", {"filters": 4, "kernel_size": (3, 2), "strides": (2, 1)}, (None, None, 9, 3)),
+    ("Conv2D", {"filters": 4, "kernel_size": 3, "padding": "same", "data_format": "channels_first"}, (2, 3, None, None)),
+    ("Conv3D", {"filters": 4, "kernel_size": 2, "dilation_rate": 2}, (None, 9, None, 7, 2)),
+    ("MaxPooling1D", {"pool_size": 3, "strides": 2, "padding": "same"}, (None, None, 3)),
+    ("MaxPooling2D", {}, (None, None, 7, 3)),
+    ("AveragePooling3D", {"pool_size": 2}, (None, None, 7, None, 3)),
+    ("GlobalMaxPooling2D", {}, (None, None, None, 3)),
+    ("GlobalAveragePooling1D", {"keepdims": True}, (None, None, 3)),
+])  # fmt: skip
+def test_open_axes(name, arguments, shape):
+    real = theirs(name, **arguments).compute_output_shape(shape)
+    assert ours(name, **arguments).compute_output_shape(shape) == tuple(real)
+
+
+@pytest.mark.parametrize("sizes, strides, padding", [
+    ((2, 2), (2, 2), "valid"), ((3, 2), (3, 2), "same"), ((3, 3), (2, 2), "same"), ((3, 2), (1, 1), "valid"),
+])  # fmt: skip
+@pytest.mark.parametrize("kind", ["zeros", "relu", "infinite", "nan"])
+def test_first_of_equals_takes_the_gradient(sizes, strides, padding, kind):
+    """The very cells that XLA's reduce_window chooses, row by row; whole numbers make every sum exact."""
+    rng = np.random.default_rng(5)
+    x = rng.integers(-3, 3, (3, 8, 7, 4)).clip(0).astype("float32") * (kind != "zeros")
+    if kind == "infinite":
+        x[rng.random(x.shape) < 0.3] = np.inf
+        x[rng.random(x.shape) < 0.3] = -np.inf
+    if kind == "nan":
+        x[rng.random(x.shape) < 0.1] = np.nan
+
+    def xla(x):
+        return jax.lax.reduce_window(
+            x, -jnp.inf, jax.lax.max, (1, *sizes, 1), (1, *strides, 1), padding.upper()
+        )  # fmt: skip
+
+    def mine(x):
+        return windows.max_pool(x, sizes, strides, padding)
+
+    want, turn_want = jax.vjp(xla, x)
+    got, turn = jax.vjp(mine, x)
+    np.testing.assert_array_equal(got, want)
+    if kind == "nan" and sizes != strides:
+        return  # by axes in turn, a NaN sends the gradient to another cell of its window; the loss is NaN anyway
+    up = rng.integers(-4, 5, got.shape).astype("float32")
+    np.testing.assert_array_equal(turn(up)[0], turn_want(up)[0])
+
+
+@pytest.mark.parametrize("size, stride", [(80, 80), (70, 3)])
+@pytest.mark.parametrize("kind", ["MaxPooling1D", "AveragePooling1D"])
+def test_windows_too_large_to_unroll(kind, size, stride):
+    shape = (2, 165, 2)
+    mine, real = pair(kind, {"pool_size": size, "strides": stride, "padding": "same"}, shape)
+    compare(mine, real, np.random.default_rng(0).integers(0, 9, shape).astype("float32"))
+
+
+def test_mask_of_global_average():
+    x = np.random.default_rng(0).normal(size=(3, 4, 2)).astype("float32")
+    mask = np.array([[1, 1, 0, 0], [1, 1, 1, 1], [0, 0, 0, 0]], bool)
+    for data_format in ("channels_last", "channels_first"):
+        arguments = {"data_format": data_format, "keepdims": True}
+        layer, inputs = ours("GlobalAveragePooling1D", **arguments), x if data_format == "channels_last" else x.swapaxes(1, 2)
+        want = theirs("GlobalAveragePooling1D", **arguments)(inputs, mask=mask)
+        np.testing.assert_allclose(layer(inputs, mask=mask), want, **CLOSE)
+        assert layer.compute_mask(inputs, mask) is None
+
+
+# ---- transforms and dtypes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64"])
+def test_dtypes(dtype):
+    with jax.enable_x64(dtype == "float64"):
+        rng = np.random.default_rng(0)
+        x, kernel = jnp.asarray(rng.normal(size=(2, 7, 7, 2)), dtype), jnp.asarray(rng.normal(size=(3, 3, 2, 4)), dtype)
+
+        def chain(x, kernel):
+            y = windows.max_pool(windows.conv(x, kernel, (1, 1), "same"), (2, 2), (2, 2))
+            return windows.average_pool(windows.max_pool(y, (2, 2), (1, 1), "same"), (2, 2), (2, 2), "same").sum()
+
+        value, (dx, dk) = jax.jit(jax.value_and_grad(chain, (0, 1)))(x, kernel)
+        assert value.dtype == dx.dtype == dk.dtype == jnp.dtype(dtype)
+        assert all(bool(jnp.isfinite(a).all()) for a in (value, dx, dk))
+        counts = windows.average_pool(jnp.ones((1, 5, 5, 1), dtype), (2, 2), (2, 2), "same")
+        assert counts.dtype == jnp.dtype(dtype) and bool((counts == 1).all())
+
+
+def test_vmap_is_a_loop_and_tangents_agree_with_gradients():
+    x = np.random.default_rng(0).integers(0, 4, (3, 2, 6, 7, 2)).astype("float32")
+    dx = np.random.default_rng(1).normal(size=x.shape).astype("float32")
+    for sizes, strides in (((2, 2), (2, 2)), ((3, 2), (2, 1))):
+
+        def pool(x, sizes=sizes, strides=strides):
+            return windows.max_pool(x, sizes, strides, "same")
+
+        each, tangent = jax.jit(lambda x, dx, pool=pool: jax.jvp(lambda x: jnp.stack([pool(part) for part in x]), (x,), (dx,)))(x, dx)
+        np.testing.assert_array_equal(jax.jit(jax.vmap(pool))(x), each)
+        gradient = jax.jit(jax.grad(lambda x, pool=pool: jnp.vdot(jax.vmap(pool)(x), tangent)))(x)
+        # <J dx, J dx> = <dx, Jᵀ J dx>: about 300 terms
+        np.testing.assert_allclose(jnp.vdot(tangent, tangent), jnp.vdot(dx, gradient), rtol=1e-5)
+
+
+def test_whole_numbers_pool_as_they_are():
+    x = np.arange(-20, 20).reshape(1, 5, 8, 1).astype("int32")
+    got = windows.max_pool(jnp.asarray(x), (2, 3), (2, 3), "same")
+    np.testing.assert_array_equal(got, keras.ops.max_pool(x, (2, 3), (2, 3), "same"))
+    assert got.dtype == jnp.int32
+    np.testing.assert_allclose(windows.average_pool(jnp.asarray(x), (2, 3), (2, 3)), keras.ops.average_pool(x, (2, 3), (2, 3)))
+
+
+# ---- words ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name, arguments", [
+    ("Conv1D", {"filters": 4, "kernel_size": 3, "padding": "CAUSAL"}),
+    ("Conv2D", {"filters": 4, "kernel_size": (3, 5), "strides": 2, "groups": 2, "activation": "relu"}),
+    ("Conv2D", {"filters": 4, "kernel_size": 1, "activity_regularizer": "l2", "kernel_regularizer": "l1", "use_bias": False}),
+    ("Conv3D", {"filters": 4, "kernel_size": 3, "kernel_constraint": "max_norm", "name": "c", "dtype": "mixed_bfloat16"}),
+    ("MaxPooling1D", {}), ("MaxPooling2D", {"pool_size": (2, 3), "strides": 1, "padding": "same"}),
+    ("MaxPooling3D", {"data_format": "channels_first", "name": "pool"}), ("AveragePooling1D", {"pool_size": 3}),
+    ("AveragePooling2D", {"pool_size": [2, 1]}), ("AveragePooling3D", {"pool_size": 2, "strides": (1, 2, 1)}),
+    *((f"Global{kind}Pooling{n}D", {"keepdims": n == 2}) for kind in ("Max", "Average") for n in RANKS),
+])  # fmt: skip
+def test_config(name, arguments):
+    arguments = {"name": "same_name", **arguments}
+    mine, real = ours(name, **arguments), theirs(name, **arguments)
+    assert plain(mine.get_config()) == plain(real.get_config())
+    assert plain(type(mine).from_config(plain(real.get_config())).get_config()) == plain(real.get_config())
+    page = vars(conv_page if name.startswith("Conv") else pool_page)
+    assert plain(eval(repr(mine), dict(page)).get_config()) == plain(mine.get_config()), repr(mine)
+    assert mine.supports_masking == real.supports_masking
+    assert registry.snake(name) == real.__class__(**(arguments | {"name": None})).name.rstrip("_0123456789") or name[-2:]
+
+
+@pytest.mark.parametrize("alias", ALIASES)
+def test_aliases(alias):
+    assert registry.find("layer", alias) is registry.find("layer", ALIASES[alias])
+    assert getattr(keras.layers, alias) is getattr(keras.layers, ALIASES[alias])
+
+
+@pytest.mark.parametrize("name", sorted(ALIASES.values()))
+def test_arguments_in_the_same_places(name):
+    real = inspect.signature(getattr(keras.layers, name).__init__).parameters.values()
+    want = [(p.name, p.default) for p in real if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
+    mine = inspect.signature(registry.find("layer", name)).parameters.values()
+    got = [(p.name, p.default) for p in mine if p.kind is p.POSITIONAL_OR_KEYWORD]
+    assert got == want
+
+
+@pytest.mark.parametrize("name, arguments, shape, word", [
+    ("Conv2D", {"filters": 3, "kernel_size": 3, "groups": 2}, None, "filters divisible"),
+    ("Conv2D", {"filters": 4, "kernel_size": 3, "groups": 2}, (None, 8, 8, 3), "channels divisible"),
+    ("Conv2D", {"filters": 4, "kernel_size": 3, "strides": 2, "dilation_rate": 2}, None, "not both"),
+    ("Conv2D", {"filters": 4, "kernel_size": 9}, (None, 12, 5, 1), "width (axis 2)"),
+    ("Conv1D", {"filters": 4, "kernel_size": 3, "dilation_rate": 4}, (None, 8, 1), "at least 9 cells"),
+    ("Conv2D", {"filters": 4, "kernel_size": 3}, (None, 8, 8, None), "needs to know axis -1"),
+    ("Conv2D", {"filters": 4, "kernel_size": 3}, (None, 8, 8), "channels"),
+    ("Conv2D", {"filters": 4, "kernel_size": (3, 3, 3)}, None, "kernel_size"),
+    ("Conv2D", {"filters": 4, "kernel_size": 3, "padding": "causal"}, None, "'valid' or 'same'"),
+    ("Conv2D", {"filters": 0, "kernel_size": 3}, None, "filters"),
+    ("MaxPooling2D", {"pool_size": 4}, (None, 3, 8, 1), "height (axis 1)"),
+    ("MaxPooling2D", {"pool_size": 4, "data_format": "channels_first"}, (None, 3, 8, 3), "width (axis 3)"),
+    ("AveragePooling1D", {}, None, "needs pool_size"),
+    ("GlobalMaxPooling1D", {}, (None, 8, 8, 1), "3 axes"),
+])  # fmt: skip
+def test_refusals(name, arguments, shape, word):
+    with pytest.raises(UsageError) as caught:
+        ours(name, **arguments).build(shape)
+    assert word in str(caught.value)
+    with pytest.raises((ValueError, TypeError)):  # Keras refuses the same, in its words
+        layer = theirs(name, **arguments)
+        layer.build(shape)
+        layer.compute_output_shape(shape)
+        layer(np.zeros([2 if n is None else n for n in shape], "float32"))
+
+
+def test_window_arithmetic_counts_what_xla_counts():
+    for size in range(1, 12):
+        for window in range(1, 5):
+            for stride in range(1, 5):
+                for dilation in (1, 2):
+                    reach = (window - 1) * dilation + 1
+                    pads = jax.lax.padtype_to_pads((size,), (reach,), (stride,), "SAME")
+                    assert [windows.margins(size, window, stride, "same", dilation)] == [tuple(map(int, p)) for p in pads]
+                    count = windows.window_count(size, window, stride, "same", dilation)
+                    assert count == math.ceil(size / stride)
+                    fits = len(range(0, size - reach + 1, stride))
+                    assert windows.window_count(size, window, stride, "valid", dilation) == fits
