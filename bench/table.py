@@ -1,21 +1,21 @@
 """From records to Markdown: one table a measurement, ours against the best of the others."""
 
+import math
 from statistics import median
 
-from crew import FRAMEWORKS
 from workloads import WORKLOADS
 
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
-TABLES = (  # title, key of a record, digits, remark
-    ("Training: milliseconds a step", "ms_step", 3, "Warm; the median over the rounds of whole epochs, divided by their steps."),
-    ("Training: seconds an epoch", "epoch", 3, "The same measurement."),
-    ("Seconds from the start of the process to the end of the first epoch", "first_epoch_s", 1,
+TABLES = (  # title, key of a record, remark
+    ("Training: milliseconds a step", "ms_step", "Warm; the median over the rounds of whole epochs, divided by their steps."),
+    ("Training: seconds an epoch", "epoch", "The same measurement."),
+    ("Seconds from the start of the process to the end of the first epoch", "first_epoch_s",
      "Imports, building and compiling included; one fresh process each."),
-    ("One row predicted: milliseconds", "predict_ms", 3,
+    ("One row predicted: milliseconds", "predict_ms",
      "`model.predict(row)` in the columns of Keras and ours, a forward call in the loops; the median."),
-    ("One row predicted with `model(row)`: milliseconds", "call_ms", 3, "A forward call in all columns; the median."),
-    ("Peak memory of the process: MB", "peak_mb", 0, "The data is part of it, and the same for all."),
+    ("One row predicted with `model(row)`: milliseconds", "call_ms", "A forward call in all columns; the median."),
+    ("Peak memory of the process: MB", "peak_mb", "The data is part of it, and the same for all."),
 )  # fmt: skip
 
 
@@ -31,18 +31,19 @@ def grid(head, rows):
     return "\n".join(lines + [f"| {' | '.join(row)} |" for row in rows])
 
 
-def shown(number, digits):
+def shown(number):
+    """Three digits that count."""
     if number is None:
         return "–"
-    return f"{number:.{max(digits - (number >= 10), 0)}f}" if digits else f"{number:.0f}"
+    return f"{number:.{max(0, 2 - math.floor(math.log10(number)))}f}" if number > 0 else "0"
 
 
-def row(title, numbers, digits):
+def row(title, numbers):
     """One line: every framework, the best of the others, and how many times ours that is."""
     ours, others = numbers.get("ours"), [n for name, n in numbers.items() if name != "ours" and n is not None]
     best = min(others, default=None)
     ratio = "–" if ours is None or best is None else f"{best / ours:.2f}×"
-    cells = [f"**{shown(n, digits)}**" if n is not None and n == best else shown(n, digits) for n in numbers.values()]
+    cells = [f"**{shown(n)}**" if n is not None and n == best else shown(n) for n in numbers.values()]
     return [title, *cells, ratio]
 
 
@@ -51,11 +52,11 @@ def tables(records, names, skip=()):
     head = ["", *names, "best other ÷ ours"]
     parts = []
     workloads = list(dict.fromkeys(workload for workload, _ in records))
-    for title, key, digits, remark in TABLES:
+    for title, key, remark in TABLES:
         if key in skip:
             continue
         rows = [
-            row(WORKLOADS[w].title, {name: value(records.get((w, name)), key) for name in names}, digits)
+            row(WORKLOADS[w].title, {name: value(records.get((w, name)), key) for name in names})
             for w in workloads
         ]
         parts.append(f"### {title}\n\n{remark}\n\n{grid(head, rows)}")
@@ -67,7 +68,7 @@ def import_table(records, names, head):
     """The median over all processes of a framework."""
     found = {name: [r["import_s"] for (_, n), r in records.items() if n == name and "import_s" in r] for name in names}
     numbers = {name: median(times) if times else None for name, times in found.items()}
-    return f"### Import: seconds\n\nWith the engine beneath.\n\n{grid(head, [row('import', numbers, 2)])}"
+    return f"### Import: seconds\n\nWith the engine beneath.\n\n{grid(head, [row('import', numbers)])}"
 
 
 def failures(records):
@@ -81,10 +82,6 @@ def spread(records):
     if not apart:
         return ""
     return f"Slowest against fastest round of the same framework: {median(apart):.0%} apart in the median case, {max(apart):.0%} at worst."
-
-
-def order(names):
-    return [name for name in FRAMEWORKS if name in names]
 
 
 def put_in_page(page, text):

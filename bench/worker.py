@@ -7,7 +7,6 @@ import importlib
 import json
 import os
 import resource
-import statistics
 import sys
 import time
 import traceback
@@ -99,10 +98,6 @@ def main():
 
 def one_line(error):
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def median(values):
-    return statistics.median(values)
 
 
 if __name__ == "__main__":

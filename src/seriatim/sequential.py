@@ -16,7 +16,7 @@ from .base.config import Config
 from .base.report import DataError, UsageError, birthplace
 from .data.arrays import class_weights, to_array
 from .data.source import Batch
-from .engine.plan import avals, make_plan
+from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
 from .layers.chain import Chain, output_shape, run
 from .layers.contract import Call
@@ -25,6 +25,7 @@ from .layers.layer import Layer
 from .layers.variable import is_traced
 from .train import fit as training
 from .train.session import plain
+from .train.summary import print_summary, summary_html
 
 
 class Sequential(Chain):
@@ -326,11 +327,17 @@ class Sequential(Chain):
         """The optimizer's arrays for these params; begun anew if they are not the params it knows."""
         shapes = avals(params)
         if self.optimizer.state is None or self.optimizer_shapes != shapes:
-            paths = tuple({n: f"{layer.name}/{n}" for n in w} for layer, w in zip(self.chain, params, strict=True))
+            owned = [dict(leaves(layer)) for layer in self.chain]
+            paths = tuple({n: own[n].path for n in w} for own, w in zip(owned, params, strict=True))
             self.optimizer.state = self.optimizer.init(params, paths)
             self.optimizer_shapes = shapes
         self.optimizer.changed = False
         return jax.tree.map(jnp.asarray, self.optimizer.state)
+
+    def build_optimizer(self):
+        """Begin the optimizer's arrays for the params as they are now."""
+        plan = self.plan()
+        self.optimizer_state(split(plan, self.device_arrays())[0])
 
     def receive(self, arrays, opt_state, steps):
         """Take arrays back from a training session: into the boxes, the optimizer, the counter."""
@@ -541,12 +548,13 @@ class Sequential(Chain):
         layer_range=None,
     ):  # fmt: skip
         """Print Keras's table: each layer with its output shape and number of parameters."""
-        from .train.summary import print_summary
-
         print_summary(
             self, line_length=line_length, positions=positions, print_fn=print_fn, expand_nested=expand_nested,
             show_trainable=show_trainable, layer_range=layer_range,
         )  # fmt: skip
+
+    def _repr_html_(self):
+        return summary_html(self)
 
     def source(self):
         """Python source that builds this chain again, with shapes and counts as comments."""

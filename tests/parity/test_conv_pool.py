@@ -122,7 +122,7 @@ def compare(mine, real, x):
 # ---- numbers --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("rank", RANKS)
 def test_convolution(rank, seed):
     arguments, shape = draw_conv(rank, seed)
@@ -132,7 +132,7 @@ def test_convolution(rank, seed):
 
 
 @pytest.mark.parametrize("kind", ["MaxPooling", "AveragePooling"])
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("rank", RANKS)
 def test_pooling(rank, seed, kind):
     arguments, shape = draw_pool(rank, seed)
@@ -191,13 +191,15 @@ def test_first_of_equals_takes_the_gradient(sizes, strides, padding, kind):
     def mine(x):
         return windows.max_pool(x, sizes, strides, padding)
 
-    want, turn_want = jax.vjp(xla, x)
-    got, turn = jax.vjp(mine, x)
+    up = rng.integers(-4, 5, jax.eval_shape(mine, x).shape).astype("float32")
+
+    def both(x, up):
+        return [(y, turn(up)[0]) for y, turn in (jax.vjp(mine, x), jax.vjp(xla, x))]
+
+    (got, slope), (want, slope_want) = jax.jit(both, compiler_options=QUICK)(x, up)
     np.testing.assert_array_equal(got, want)
-    if kind == "nan" and sizes != strides:
-        return  # by axes in turn, a NaN sends the gradient to another cell of its window; the loss is NaN anyway
-    up = rng.integers(-4, 5, got.shape).astype("float32")
-    np.testing.assert_array_equal(turn(up)[0], turn_want(up)[0])
+    if kind != "nan" or sizes == strides:  # by axes in turn, a NaN sends the gradient elsewhere in its window
+        np.testing.assert_array_equal(slope, slope_want)
 
 
 @pytest.mark.parametrize("size, stride", [(80, 80), (70, 3)])

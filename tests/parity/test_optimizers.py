@@ -2,8 +2,8 @@
 
 Tolerances. Both sides do the same float32 arithmetic, compiled by the same XLA, and most trajectories agree
 bit for bit; where the two programs are fused differently, an operation may differ by one rounding (6e-8).
-Twenty steps, with each error carried on, stay within 2e-6 of the size of the values. Muon's five
-Newton-Schulz rounds multiply small singular values by 3.4 each, hence 1e-4 there.
+Twenty steps, with each error carried on, stay within 2e-6 of the size of the values (measured: 3.5e-7, and
+two thirds of the trajectories equal bit for bit).
 """
 
 import functools
@@ -137,9 +137,8 @@ def test_trajectory(name, options, which):
     weights, arrays = keras_run(make(keras.optimizers, name, options), which=which)
     ours = make(optimizers, name, options)
     params, state = our_run(ours, which=which)
-    rtol = 1e-4 if name == "Muon" else 2e-6
-    close(in_order(params), weights, rtol)
-    close(ours.to_list(state, our_form(FIRST, which)), arrays, rtol)
+    close(in_order(params), weights)
+    close(ours.to_list(state, our_form(FIRST, which)), arrays)
 
 
 @pytest.mark.parametrize("name", ["Adam", "Nadam", "Adafactor"])
@@ -162,6 +161,26 @@ def test_exclusion_from_decay(words):
     weights, _ = keras_run(theirs)
     params, _ = our_run(ours)
     close(in_order(params), weights)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_steps_in_a_compiled_loop(name):
+    """The state keeps its shapes and types, so a loop may carry it; `update` is `advance` less the old params."""
+    optimizer = make(optimizers, name, MIXES[2])
+    params, grads = our_form(FIRST, FEW), our_form(GRADS[0], FEW)
+    state = optimizer.init(params)
+
+    def body(i, now):
+        updates, state = optimizer.update(grads, now[1], now[0])
+        return optax.apply_updates(now[0], updates), state
+
+    loop = compiled(lambda now: jax.lax.fori_loop(0, 6, body, now), (params, state))
+    looped, after = loop((params, state))
+    step = compiled(optimizer.advance, grads, state, params)
+    for _ in range(6):
+        params, state = step(grads, state, params)
+    close(in_order(looped), in_order(params))
+    assert int(after["iteration"]) == 6
 
 
 def test_init_may_be_compiled_and_a_twin_is_fresh():

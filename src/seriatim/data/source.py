@@ -20,6 +20,29 @@ class Batch(NamedTuple):
     w: Any = None
 
 
+class PyDataset:
+    """Batches by number: subclass, and write `__len__` and `__getitem__(i) -> (x, y)` (Keras's PyDataset)."""
+
+    def __init__(self, workers=1, use_multiprocessing=False, max_queue_size=10):
+        self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
+
+    def __getitem__(self, index):
+        raise NotImplementedError(f"{type(self).__name__} defines no __getitem__(index)")
+
+    def __len__(self):
+        return self.num_batches
+
+    @property
+    def num_batches(self):
+        raise NotImplementedError(f"{type(self).__name__} defines neither __len__ nor num_batches")
+
+    def on_epoch_begin(self):
+        """Before each epoch."""
+
+    def on_epoch_end(self):
+        """Behind each epoch."""
+
+
 class Resident:
     """All rows at hand: three arrays of equal length and a batch size."""
 

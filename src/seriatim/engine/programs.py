@@ -63,4 +63,4 @@ class Programs:
 
 def slow_in_loop(layer):
     """XLA's CPU backend runs a convolution inside a compiled loop about 15 times slower than outside."""
-    return getattr(layer, "convolves", False) or any(slow_in_loop(child) for child in layer.children.values())
+    return layer.convolves or any(slow_in_loop(child) for child in layer.children.values())

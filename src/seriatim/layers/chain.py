@@ -21,7 +21,8 @@ def run(layers, arrays, x, call):
         w, x = layer.meet(w, x)
         y, new = layer.apply(w, x, call.at(i))
         if layer.activity_regularizer is not None:
-            new = {**new, PENALTY: new.get(PENALTY, 0) + layer.activity_regularizer(y) / len(y)}
+            found = sum(layer.activity_regularizer(leaf) / len(leaf) for leaf in jax.tree.leaves(y))
+            new = {**new, PENALTY: new.get(PENALTY, 0) + found}
         call = call._replace(mask=layer.next_mask(x, call.mask))
         moved.append(new)
         x = y
@@ -92,13 +93,17 @@ class Chain(Layer):
     def children(self):
         return {str(i): layer for i, layer in enumerate(self.chain)}
 
-    def declare(self, shape):
-        found = []
+    def inner_shapes(self, shape):
+        found = {}
         for i, layer in enumerate(self.chain):
-            found += under(str(i), layer.declare(shape))
+            found[str(i)] = shape
             if i + 1 < len(self.chain):
                 shape = output_shape(layer, shape)
         return found
+
+    def declare(self, shape):
+        shapes = self.inner_shapes(shape)
+        return [weight for name, layer in self.children.items() for weight in under(name, layer.declare(shapes[name]))]
 
     def apply(self, w, x, call):
         arrays = [within(w, str(i)) for i in range(len(self.chain))]

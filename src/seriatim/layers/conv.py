@@ -25,6 +25,7 @@ class Conv(Layer):
     """
 
     rank: ClassVar[int]
+    convolves: ClassVar[bool] = True
 
     filters: PositiveInt
     kernel_size: SpatialSizes

@@ -37,6 +37,7 @@ class Layer(Config, keyword=True):
     masking: ClassVar[str] = "drop"  # what becomes of a mask: "pass" or "drop"
     integers: ClassVar[bool] = False  # True: takes whole numbers as they are
     full_precision: ClassVar[bool] = False  # True: computes in the variables' dtype whatever the policy
+    convolves: ClassVar[bool] = False  # True: XLA's CPU backend is slow with it inside a compiled loop
     store: ClassVar[str] = ""  # the group inside a weights file that holds this layer's own arrays
 
     name: OptionalText = None
@@ -79,6 +80,10 @@ class Layer(Config, keyword=True):
     def children(self):
         """Layers inside this one, by the name under which their weights are found."""
         return custom.inner_layers(self, Layer) if hasattr(type(self), "call") else {}
+
+    def inner_shapes(self, shape):
+        """The input shapes of the layers inside, by their names, for an input of `shape`."""
+        return {}
 
     # ---- arguments -----------------------------------------------------------------------------
 
@@ -177,9 +182,12 @@ class Layer(Config, keyword=True):
 
     def fill(self, values, shape):
         """Put first values, into the box and the boxes of the layers inside."""
+        shapes = {} if shape is None else self.inner_shapes(shape)
         for name, child in self.children.items():
-            child.fill(within(values, name), None)
+            child.fill(within(values, name), shapes.get(name))
             child.built = True
+        if shape is not None:
+            self.input_spec_shape = shape
         prefixes = tuple(f"{name}/" for name in self.children)
         for name, value in values.items():
             if not (prefixes and name.startswith(prefixes)):
@@ -331,7 +339,7 @@ class Layer(Config, keyword=True):
         original = self.__dict__.get("_original", self)
         x = x if is_traced(x) else jax.tree.map(jnp.asarray, x.value if isinstance(x, Variable) else x)
         if not original.built:
-            original.allocate(tuple(x.shape))
+            original.allocate(tuple((x[0] if isinstance(x, tuple) else x).shape))
             original.built = True
             if original is not self:
                 twin = custom.shadow(original, original.arrays, context)
@@ -373,7 +381,7 @@ def _get_trainable(self):
 
 def _set_trainable(self, value):
     self.__dict__["_trainable"] = bool(value)
-    if "box" in self.__dict__:
+    if "auto_named" in self.__dict__:  # after construction: a frozen layer stays frozen when it is wrapped
         for child in self.children.values():
             child.trainable = value
 

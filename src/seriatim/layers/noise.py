@@ -50,6 +50,12 @@ def kept(key, shape, rate):
     return words(key, shape) < np.uint32(threshold), threshold / 2**32
 
 
+def normal(key, shape, dtype):
+    """Normal numbers of mean 0 and variance 1: √2 · erf⁻¹(u), u the middle of one of 2²³ equal parts of (−1, 1)."""
+    u = ((words(key, shape) >> np.uint32(9)).astype(np.float32) + 0.5) * np.float32(2**-22) - 1
+    return (np.float32(np.sqrt(2)) * jax.lax.erf_inv(u)).astype(dtype)
+
+
 def thinned(x, key, rate, noise_shape):
     """x / p where a draw of probability p = 1 − rate succeeds, 0 elsewhere; one draw for each place of noise_shape."""
     if rate == 1:
@@ -181,7 +187,7 @@ class GaussianNoise(Noise):
     seed: Seed = None
 
     def disturb(self, x, key):
-        return x + self.stddev * jax.random.normal(key, x.shape, x.dtype)
+        return x + self.stddev * normal(key, x.shape, x.dtype)
 
 
 class GaussianDropout(Noise):
@@ -195,7 +201,7 @@ class GaussianDropout(Noise):
 
     def disturb(self, x, key):
         below_one(self)
-        return x * (1 + math.sqrt(self.rate / (1 - self.rate)) * jax.random.normal(key, x.shape, x.dtype))
+        return x * (1 + math.sqrt(self.rate / (1 - self.rate)) * normal(key, x.shape, x.dtype))
 
 
 class AlphaDropout(Noise):

@@ -21,7 +21,7 @@ PLENTY = 4096  # rows whose gates still fit its cache
 
 
 class Weights(NamedTuple):
-    """The arrays of a cell of g gates: kernel (f, g·u), recurrent (u, g·u), and a bias (g·u,) for each product, or None."""
+    """The arrays of a cell of g gates: kernel (f, g·u), recurrent (u, g·u), a bias (g·u,) of each product, or None."""
 
     kernel: Any
     recurrent: Any
@@ -47,7 +47,7 @@ class Cell(NamedTuple):
 
 
 class Loop(NamedTuple):
-    """What is fixed about a run: the cell, its two nonlinearities, the direction, and whether every output is wanted."""
+    """What is fixed about a run: the cell, its nonlinearities, the direction, and whether all outputs are wanted."""
 
     cell: Cell
     activation: Any

@@ -47,7 +47,8 @@ def read_tensors(path):
         end = stop
     if end != len(data):
         raise refused(path, "bytes are left over behind the last array", saw=str(len(data) - end), code="tensors")
-    if "blake2b" in about and about["blake2b"] != hashlib.blake2b(data, digest_size=16).hexdigest():
+    told = about.pop("blake2b", None)
+    if (told or about.get("format") == "seriatim") and told != digest(header, about, data):
         raise refused(path, "the numbers have changed since the file was written", code="tensors")
     arrays = {}
     for name, (begin, stop, dtype, shape) in spans.items():
@@ -90,15 +91,16 @@ def write_tensors(path, record):
             raise refused(path, f"safetensors has no type for {name!r}", saw=str(array.dtype), code="unsupported")
     order = sorted(arrays, key=lambda name: (-arrays[name].dtype.itemsize, name))
     blobs = {name: _bytes(arrays[name]) for name in order}
-    header, begin, digest = {}, 0, hashlib.blake2b(digest_size=16)
+    header, begin = {}, 0
     for name in order:
         end = begin + len(blobs[name])
-        digest.update(blobs[name])
         kind = NAMES[arrays[name].dtype.newbyteorder("=").name]
         header[name] = {"dtype": kind, "shape": list(arrays[name].shape), "data_offsets": [begin, end]}
         begin = end
     paths = {names[place]: place for place in record.arrays if place in names}
-    text = json.dumps({"__metadata__": about(record, paths, digest.hexdigest()), **header}).encode()
+    notes = about(record, paths)
+    notes["blake2b"] = digest(header, notes, *blobs.values())
+    text = json.dumps({"__metadata__": notes, **header}).encode()
     text += b" " * (-len(text) % 8)
     with replacing(path) as new, open(new, "wb") as file:
         file.write(len(text).to_bytes(8, "little"))
@@ -106,8 +108,16 @@ def write_tensors(path, record):
         file.writelines(blobs.values())
 
 
-def about(record, paths, digest):
-    found = {"format": "seriatim", "blake2b": digest, "paths": json.dumps(paths)}
+def digest(header, about, *data):
+    """A fingerprint of the header and of every byte behind it."""
+    found = hashlib.blake2b(json.dumps([header, about], sort_keys=True).encode(), digest_size=16)
+    for part in data:
+        found.update(part)
+    return found.hexdigest()
+
+
+def about(record, paths):
+    found = {"format": "seriatim", "paths": json.dumps(paths)}
     found["groups"] = json.dumps(record.meta.get("groups") or {})
     if record.config is not None:
         found["config"] = json.dumps(record.config)

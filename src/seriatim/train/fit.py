@@ -107,7 +107,7 @@ class Loop:
         self.cursor, self.passed, self.pending = 0, 0, None
         self.resident = isinstance(source, Resident)
         if self.resident:
-            self.data = on_device(source.data)
+            self.data = on_device(model.conform(source.data))
             self.prepare()
 
     def prepare(self):
@@ -237,7 +237,7 @@ class Counter:
         self.model, self.programs, self.source, self.steps, self.watchers = model, programs, source, steps, watchers
         self.watched = watchers.watching(("on_test_batch_begin", "on_test_batch_end"))
         if isinstance(source, Resident):
-            self.data = on_device(source.data)
+            self.data = on_device(model.conform(source.data))
             self.prepare()
 
     def prepare(self):

@@ -1,0 +1,142 @@
+"""`seriatim.utils`: the small functions that scripts use beside a model. Floor 6."""
+
+import random
+from pathlib import Path
+
+import numpy as np
+
+from .backend import clear_session, standardize_dtype
+from .base.registry import (
+    custom_object_scope, from_config, get_custom_objects, get_registered_name, get_registered_object,
+    register_keras_serializable, to_config,
+)  # fmt: skip
+from .base.report import DataError, Missing, UsageError
+from .data.source import PyDataset
+from .train.curves import history_svg
+from .train.picture import chain_svg
+from .train.summary import rows, totals
+
+Sequence = PyDataset
+
+
+def set_random_seed(seed):
+    """Fix every random choice from here on: Python's, NumPy's, and so ours (initial weights, order, dropout)."""
+    if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
+        raise UsageError("a seed is a whole number", saw=repr(seed))
+    random.seed(int(seed))
+    np.random.seed(int(seed) % 2**32)
+
+
+def to_categorical(x, num_classes=None):
+    """Class numbers as one-hot rows: (…) whole numbers -> (…, num_classes) float32.
+
+    >>> to_categorical([0, 2], 3)
+    array([[1., 0., 0.],
+           [0., 0., 1.]], dtype=float32)
+    """
+    labels = np.asarray(x, dtype="int64")
+    if labels.ndim > 1 and labels.shape[-1] == 1:
+        labels = labels[..., 0]
+    num_classes = int(labels.max()) + 1 if num_classes is None else num_classes
+    if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+        raise DataError(
+            "a class number is outside the classes", saw=f"numbers from {labels.min()} to {labels.max()}",
+            want=f"0 to {num_classes - 1}", fix=f"num_classes={labels.max() + 1}",
+        )  # fmt: skip
+    return np.eye(num_classes, dtype="float32")[labels]
+
+
+def normalize(x, axis=-1, order=2):
+    """x divided by its norm along `axis`; zero rows stay zero."""
+    size = np.atleast_1d(np.linalg.norm(x, order, axis))
+    size[size == 0] = 1
+    return np.asarray(x) / np.expand_dims(size, axis)
+
+
+def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncating="pre", value=0.0):
+    """Rows of different lengths as one array (n, maxlen): filled with `value`, cut where too long.
+
+    >>> pad_sequences([[1], [2, 3]])
+    array([[0, 1],
+           [2, 3]], dtype=int32)
+    """
+    for name, given in (("padding", padding), ("truncating", truncating)):
+        if given not in ("pre", "post"):
+            raise UsageError(f"{name} is not known", saw=repr(given), want="'pre' or 'post'")
+    for i, row in enumerate(sequences):
+        if not hasattr(row, "__len__"):
+            raise DataError("every sequence must be a list", saw=f"sequences[{i}] = {row!r}")
+    lengths = [len(row) for row in sequences]
+    width = max(lengths, default=0) if maxlen is None else maxlen
+    shape = next((np.asarray(row).shape[1:] for row in sequences if len(row)), ())
+    array = np.full((len(lengths), width, *shape), value, dtype)
+    for out, row in zip(array, sequences, strict=True):
+        if not len(row):
+            continue
+        kept = np.asarray(row[-width:] if truncating == "pre" else row[:width], dtype) if width else []
+        if padding == "post":
+            out[: len(kept)] = kept
+        elif len(kept):
+            out[-len(kept) :] = kept
+    return array
+
+
+def plot_model(
+    model, to_file="model.svg", show_shapes=True, show_dtype=False, show_layer_names=True, rankdir="TB",
+    expand_nested=False, dpi=200, show_layer_activations=True, show_trainable=False, **kwargs,
+):  # fmt: skip
+    """Draw the chain into `to_file` (.svg, .html, or .png with the cairosvg package); returns the path.
+
+    No Graphviz is needed. Layers stand as cards, with what flows between them drawn to scale.
+    """
+    text = chain_svg(
+        rows(model, expand_nested), model.name, totals(model) if model.built else None, show_shapes=show_shapes,
+        show_dtype=show_dtype, show_layer_names=show_layer_names, rankdir=rankdir,
+        show_layer_activations=show_layer_activations, show_trainable=show_trainable,
+    )  # fmt: skip
+    return write_picture(text, to_file, dpi)
+
+
+def plot_history(history, to_file="history.svg"):
+    """Draw the curves of a History (or of its dict) into a file; returns the path. Needs no matplotlib."""
+    return write_picture(history_svg(getattr(history, "history", history)), to_file, 200)
+
+
+def write_picture(text, to_file, dpi):
+    path = Path(to_file)
+    if path.suffix == ".svg":
+        path.write_text(text, encoding="utf-8")
+    elif path.suffix == ".html":
+        path.write_text(f"<!doctype html><meta charset=utf-8><body>{text}</body>", encoding="utf-8")
+    elif path.suffix in (".png", ".pdf"):
+        try:
+            import cairosvg
+        except ImportError as error:
+            raise Missing(
+                f"a {path.suffix} is drawn by the cairosvg package", fix=f"pip install cairosvg, or {path.stem}.svg"
+            ) from error
+        convert = cairosvg.svg2png if path.suffix == ".png" else cairosvg.svg2pdf
+        convert(bytestring=text.encode(), write_to=str(path), dpi=dpi)
+    else:
+        raise UsageError("plot_model knows the format by the ending", saw=str(to_file), want=".svg, .html or .png")
+    return path
+
+
+def serialize_keras_object(obj):
+    """Keras's JSON form of an object."""
+    return to_config(obj)
+
+
+def deserialize_keras_object(config, custom_objects=None, **kwargs):
+    """The object that a config describes; its family is read from the module it names."""
+    module = (config.get("module") or "keras.layers") if isinstance(config, dict) else "keras.layers"
+    words = ("activation", "initializer", "regularizer", "constraint", "loss", "metric", "optimizer")
+    family = next((word for word in words if word in module), "layer")
+    return from_config("schedule" if "schedules" in module else family, config, custom_objects)
+
+
+__all__ = [
+    "PyDataset", "Sequence", "clear_session", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "normalize", "pad_sequences", "plot_history", "plot_model",
+    "register_keras_serializable", "serialize_keras_object", "set_random_seed", "standardize_dtype", "to_categorical",
+]  # fmt: skip

@@ -1,0 +1,99 @@
+"""The table of layer cases: what every layer is tried on, by every law. A new layer is a new row.
+
+A shape is that of one sample. `holds` says what the input is made of: "real" numbers, or "ids" below 7.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from seriatim.base import registry
+from seriatim.layers import activation, adapt, conv, core, embed, noise, norm, pool, shape  # noqa: F401  fill the registry
+from seriatim.math import activations, constraints, initializers, regularizers  # noqa: F401  likewise
+
+
+class Case(NamedTuple):
+    """A layer and an input for it; `free_of` names the laws that it need not keep, and why."""
+
+    kind: str
+    options: dict
+    shape: tuple
+    holds: str = "real"
+    free_of: dict = {}
+
+    def layer(self, **more):
+        return registry.find("layer", self.kind)(**{**self.options, **more})
+
+    def input(self, batch=4, seed=0):
+        rng = np.random.default_rng(seed)
+        if self.holds == "ids":
+            return rng.integers(0, 7, (batch, *self.shape))
+        return rng.normal(0.3, 1.0, (batch, *self.shape)).astype("float32")
+
+    def __str__(self):
+        options = ",".join(f"{name}={getattr(value, '__name__', value)}" for name, value in self.options.items())
+        return f"{self.kind}({options})-{self.shape}".replace(" ", "")
+
+
+BN, LN = "BatchNormalization", "LayerNormalization"
+OVER_TIME = {"padding": "its statistics are of all steps together"}
+CONSTANT = {"gradient": "r and d of renorm are constants by definition: the gradient is not the slope"}
+
+CORE = [
+    Case("InputLayer", {"shape": (4, 3)}, (4, 3)), Case("Identity", {}, (4, 3)), Case("Dense", {"units": 2}, (4, 3)),
+    Case("Dense", {"units": 2, "activation": "tanh", "use_bias": False, "kernel_regularizer": "l2"}, (3,)),
+    Case("Activation", {"activation": "sigmoid"}, (4, 3)), Case("ActivityRegularization", {"l1": 0.1, "l2": 0.1}, (4, 3)),
+    Case("Lambda", {"function": activations.softplus}, (4, 3)),
+]  # fmt: skip
+ACTIVATION = [
+    Case("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}, (4, 3)), Case("LeakyReLU", {}, (4, 3)),
+    Case("ELU", {"alpha": 0.5}, (4, 3)), Case("PReLU", {"alpha_initializer": "ones"}, (4, 3)),
+    Case("PReLU", {"shared_axes": [1, 2]}, (4, 4, 3)), Case("Softmax", {}, (4, 3)), Case("Softmax", {"axis": 1}, (4, 3)),
+    Case("Softmax", {"axis": (1, 2)}, (4, 3)),
+]  # fmt: skip
+SHAPE = [
+    Case("Flatten", {}, (4, 3)), Case("Flatten", {}, ()), Case("Flatten", {"data_format": "channels_first"}, (2, 3, 4)),
+    Case("Reshape", {"target_shape": (2, -1)}, (4, 3)), Case("Reshape", {"target_shape": (2, 6)}, (4, 3), "ids"),
+    Case("Permute", {"dims": (2, 1)}, (4, 3)), Case("RepeatVector", {"n": 3}, (4,)),
+]  # fmt: skip
+NORM = [
+    Case(BN, {}, (4, 3)), Case(BN, {}, (3,)), Case(BN, {"axis": 1, "scale": False, "momentum": 0.5}, (2, 4, 4)),
+    Case(BN, {"trainable": False, "center": False}, (4, 3)), Case(BN, {"renorm": True}, (4, 3), free_of=CONSTANT),
+    Case(BN, {"renorm": True, "renorm_clipping": {"rmax": 2.0, "rmin": 0.5, "dmax": 1.0}}, (3,), free_of=CONSTANT),
+    Case(LN, {}, (4, 3)), Case(LN, {"axis": [1, 2]}, (4, 3), free_of=OVER_TIME), Case(LN, {"rms_scaling": True}, (4, 3)),
+]  # fmt: skip
+NOISE = [
+    Case("Dropout", {"rate": 0.4}, (4, 3)), Case("Dropout", {"rate": 0.4, "noise_shape": (None, 1, None)}, (4, 3)),
+    Case("Dropout", {"rate": 1.0}, (3,)), Case("Dropout", {"rate": 0.0, "seed": 3}, (3,)),
+    Case("SpatialDropout1D", {"rate": 0.4}, (4, 3)), Case("SpatialDropout2D", {"rate": 0.4}, (4, 4, 3)),
+    Case("SpatialDropout3D", {"rate": 0.4, "data_format": "channels_first"}, (3, 2, 2, 2)),
+    Case("GaussianNoise", {"stddev": 0.4, "seed": 1}, (4, 3)), Case("GaussianDropout", {"rate": 0.4}, (4, 3)),
+    Case("AlphaDropout", {"rate": 0.4, "noise_shape": [None, 1, None]}, (4, 3)),
+]  # fmt: skip
+EMBED = [
+    Case("Embedding", {"input_dim": 7, "output_dim": 3}, (4,), "ids"),
+    Case("Embedding", {"input_dim": 7, "output_dim": 3, "mask_zero": True}, (4, 2), "ids"),
+    Case("Masking", {"mask_value": 2.0}, (4, 3)),
+]
+ADAPT = [
+    Case("Rescaling", {"scale": 0.5, "offset": [1.0, 2.0, 3.0]}, (4, 3)), Case("Normalization", {}, (4, 3)),
+    Case("Normalization", {"axis": None, "invert": True}, (4, 3)),
+    Case("Normalization", {"mean": [1.0, 2.0, 3.0], "variance": [1.0, 4.0, 9.0]}, (4, 3)),
+]  # fmt: skip
+CONV = [
+    Case("Conv1D", {"filters": 2, "kernel_size": 3, "padding": "causal", "dilation_rate": 2}, (8, 3)),
+    Case("Conv1D", {"filters": 2, "kernel_size": 3, "strides": 2, "activation": "tanh"}, (8, 3)),
+    Case("Conv2D", {"filters": 4, "kernel_size": (3, 2), "padding": "same", "groups": 2}, (5, 5, 2)),
+    Case("Conv2D", {"filters": 2, "kernel_size": 3, "strides": (2, 1), "use_bias": False}, (6, 5, 3)),
+    Case("Conv3D", {"filters": 2, "kernel_size": 2}, (3, 3, 3, 2)),
+]
+POOL = [
+    Case("MaxPooling1D", {"pool_size": 2}, (8, 3)), Case("MaxPooling2D", {"strides": 1, "padding": "same"}, (5, 5, 2)),
+    Case("MaxPooling3D", {}, (4, 4, 4, 2)), Case("AveragePooling1D", {"pool_size": 3, "padding": "same"}, (8, 3)),
+    Case("AveragePooling2D", {"pool_size": 2}, (5, 5, 2)), Case("AveragePooling3D", {"pool_size": 2}, (4, 4, 4, 2)),
+    Case("GlobalMaxPooling1D", {}, (8, 3)), Case("GlobalMaxPooling2D", {"keepdims": True}, (4, 4, 3)),
+    Case("GlobalMaxPooling3D", {}, (3, 3, 3, 2)), Case("GlobalAveragePooling1D", {}, (8, 3)),
+    Case("GlobalAveragePooling2D", {}, (4, 4, 3)), Case("GlobalAveragePooling3D", {"keepdims": True}, (3, 3, 3, 2)),
+]  # fmt: skip
+
+CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL

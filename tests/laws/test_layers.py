@@ -1,0 +1,204 @@
+"""What every layer keeps, tried on the table of cases. Each law says once what all layers promise."""
+
+import functools
+import json
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import seriatim.layers
+from seriatim.layers.contract import PENALTY, Call
+from seriatim.layers.layer import Layer
+
+from .cases import CASES
+
+EPS = float(np.finfo(np.float32).eps)
+ABSTRACT = {"Layer", "Chain", "Sequential", "Wrapper", "RNN"}  # nothing to run without a member, or laws of their own
+enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # before jax 0.8
+
+
+def law(name, where=lambda case: True):
+    """The decorator of a law: one test for each case that must keep it."""
+    cases = [case for case in CASES if name not in case.free_of and where(case)]
+    return pytest.mark.parametrize("case", cases, ids=str)
+
+
+def step(layer, training=False):
+    """The layer as a pure compiled function (arrays, input, key, mask) -> (output, moved), and its traces."""
+    traces = []
+
+    @jax.jit
+    def run(w, x, key, mask=None):
+        traces.append(1)
+        w, x = layer.meet(w, x)
+        return layer.apply(w, x, Call(training=training, root=key, mask=mask))
+
+    run.traces = traces
+    return run
+
+
+@functools.cache
+def built(index, dtype=None):
+    """The layer of a case, its arrays (a little away from their zeros and ones), its steps at rest and in training."""
+    case = CASES[index]
+    layer = case.layer(**({} if dtype is None else {"dtype": dtype}))
+    layer.build((None, *case.shape))
+    rng = np.random.default_rng(1)
+    arrays = {
+        name: a if a.dtype.kind in "iub" else (np.asarray(a, "float64") + rng.uniform(0.05, 0.3, a.shape)).astype(a.dtype)
+        for name, a in ((name, np.asarray(a)) for name, a in layer.arrays.items())
+    }
+    return layer, arrays, {training: step(layer, training) for training in (False, True)}
+
+
+def of(case, dtype=None):
+    return built(CASES.index(case), dtype)
+
+
+KEY = jax.random.key(7)
+
+
+def test_every_layer_has_a_case():
+    public = [getattr(seriatim.layers, name) for name in seriatim.layers.__all__]
+    kinds = {kind.__name__ for kind in public if isinstance(kind, type) and issubclass(kind, Layer)}
+    assert not kinds - ABSTRACT - {case.kind for case in CASES}
+
+
+@law("shape")
+def test_promised_shape_is_real_shape(case):
+    layer, arrays, steps = of(case)
+    y, _ = steps[False](arrays, case.input(), KEY)
+    assert layer.compute_output_shape((None, *case.shape)) == (None, *y.shape[1:])
+    assert len(y) == 4
+
+
+@law("batch")
+def test_a_batch_is_its_rows(case):
+    """At rest, row i of the output depends on row i of the input; sums may be taken in another order."""
+    _, arrays, steps = of(case)
+    x = case.input()
+    whole, _ = steps[False](arrays, x, KEY)
+    for i in range(2):
+        y, _ = steps[False](arrays, x[i : i + 1], KEY)
+        np.testing.assert_allclose(y[0], whole[i], rtol=20 * EPS, atol=20 * EPS)
+
+
+@law("config")
+def test_config_round_trip(case):
+    layer, _, _ = of(case)
+    for one in (case.layer(), layer):  # before it is built, and after
+        config = one.get_config()
+        again = type(one).from_config(json.loads(json.dumps(config)))
+        assert json.dumps(again.get_config()) == json.dumps(config)
+
+
+@law("repr")
+def test_repr_is_source(case):
+    layer = case.layer(name="it")
+    names = {name: getattr(seriatim.layers, name) for name in (case.kind, "Input")}
+    function = case.options.get("function")
+    again = eval(repr(layer), {**names, **({function.__name__: function} if function else {})})
+    assert {**again.get_config(), "name": "it"} == layer.get_config()
+
+
+@law("key")
+def test_rest_ignores_the_key(case):
+    _, arrays, steps = of(case)
+    one, two = (steps[False](arrays, case.input(), jax.random.key(seed))[0] for seed in (1, 2))
+    np.testing.assert_array_equal(one, two)
+
+
+@law("moved")
+def test_what_moves_was_declared(case):
+    """Only declared weights with trainable=False move, in training alone, and keep shape and dtype."""
+    layer, arrays, steps = of(case)
+    declared = {w.name: w for w in layer.declare((None, *case.shape))}
+    for training in (False, True):
+        _, moved = steps[training](arrays, case.input(), KEY)
+        moved = {name: array for name, array in moved.items() if name != PENALTY}
+        assert training or not moved
+        for name, array in moved.items():
+            assert not declared[name].trainable
+            assert array.shape == arrays[name].shape and array.dtype == arrays[name].dtype
+
+
+@law("padding", lambda case: case.layer().supports_masking and len(case.shape) == 2 and case.holds == "real")
+def test_padding_changes_nothing(case):
+    """What stands at masked steps does not reach the others, nor the outputs without a time axis."""
+    layer, arrays, steps = of(case)
+    x = case.input()
+    mask = np.ones(x.shape[:2], bool)
+    mask[0, 2:], mask[2, 1:] = False, False
+    other = np.where(mask[..., None], x, 5.0 + case.input(seed=9))
+    for training in (False, True):
+        (one, moved), (two, moved_too) = (steps[training](arrays, v, KEY, mask) for v in (x, other))
+        seen = np.asarray(layer.next_mask(jnp.asarray(x), mask)) if one.ndim == 3 else np.ones(len(one), bool)
+        seen = seen & mask if one.ndim == 3 else seen
+        np.testing.assert_array_equal(np.asarray(one)[seen], np.asarray(two)[seen])
+        for name in moved.keys() - {PENALTY}:
+            np.testing.assert_array_equal(moved[name], moved_too[name])
+
+
+@law("half")
+@pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16", "bfloat16", "float16"])
+def test_half_precision_is_finite(case, policy):
+    if case.kind == "InputLayer":
+        pytest.skip("its dtype is that of the data")
+    layer, arrays, _ = of(case, policy)
+    for training in (False, True):
+        x = jnp.asarray(case.input())
+        y, moved = jax.eval_shape(step(layer, training), arrays, x, KEY)
+        whole = case.holds == "ids" and case.kind != "Embedding"
+        assert y.dtype == (x.dtype if whole else layer.compute_dtype)
+    if not policy.startswith("mixed"):
+        return
+    y, moved = step(layer, True)(arrays, x, KEY)
+    for array in jax.tree.leaves((y, moved)):
+        assert np.all(np.isfinite(np.asarray(array, "float64")))
+
+
+@law("compiles")
+def test_the_second_call_compiles_nothing(case):
+    """Not even with the state that the first call moved: shapes, dtypes and weak types stay."""
+    layer, arrays, _ = of(case)
+    run = step(layer, True)
+    w = {name: jnp.asarray(array) for name, array in arrays.items()}
+    _, moved = run(w, case.input(), KEY)
+    run({**w, **{name: array for name, array in moved.items() if name in w}}, case.input(seed=1), jax.random.key(8))
+    assert len(run.traces) == 1
+
+
+@law("gradient")
+def test_gradient_is_the_slope(case):
+    """Along a random direction of weights and input, in float64, against a central difference (error about 1e-8)."""
+    with enable_x64(True):
+        layer, _, _ = of(case, "float64") if case.kind != "InputLayer" else of(case)
+        rng = np.random.default_rng(2)
+        w = {n: jnp.asarray(a if a.dtype.kind in "iub" else rng.uniform(0.5, 1.5, a.shape)) for n, a in layer.arrays.items()}
+        movable = {name: a for name, a in w.items() if jnp.issubdtype(a.dtype, jnp.floating)}
+        whole = case.holds == "ids"
+        start = (movable, jnp.asarray(case.input()) if whole else jnp.asarray(case.input(), "float64"))
+        for training in (False, True):
+            slope, numeric = slopes(layer, w, start, whole, training, rng)
+            np.testing.assert_allclose(slope, numeric, rtol=2e-6, atol=2e-6)
+
+
+def slopes(layer, w, start, whole, training, rng, h=1e-6):
+    """The derivative along a random direction, by autodiff and by a difference."""
+    y = jax.eval_shape(lambda a: layer.apply({**w, **a[0]}, a[1], Call(training, KEY)), start)[0]
+    away = jnp.asarray(rng.normal(size=y.shape))
+    direction = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), start[0] if whole else start)
+
+    @jax.jit
+    def both(direction):
+        def total(t):
+            arrays, x = (start[0], start[1]) if whole else start
+            moved = jax.tree.map(lambda a, d: a + t * d, arrays if whole else (arrays, x), direction)
+            arrays, x = (moved, x) if whole else moved
+            return jnp.sum(away * layer.apply({**w, **arrays}, x, Call(training, KEY))[0])
+
+        return jax.grad(total)(0.0), (total(h) - total(-h)) / (2 * h)
+
+    return both(direction)
