@@ -21,10 +21,12 @@ def get_uid(prefix=""):
 
 
 def is_float_dtype(dtype):
+    """Whether a dtype holds floats."""
     return jnp.issubdtype(jnp.dtype(dtype), jnp.floating)
 
 
 def is_int_dtype(dtype):
+    """Whether a dtype holds whole numbers."""
     return jnp.issubdtype(jnp.dtype(dtype), jnp.integer)
 
 
@@ -34,6 +36,7 @@ def standardize_dtype(dtype):
 
 
 def result_type(*dtypes):
+    """The dtype that an operation on these dtypes gives."""
     return str(jnp.result_type(*(jnp.zeros((), dtype) for dtype in dtypes)))
 
 

@@ -38,10 +38,12 @@ def key_of(seed):
 
 
 def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    """Normal numbers of this mean and standard deviation."""
     return mean + stddev * jax.random.normal(key_of(seed), shape, dtype or floatx())
 
 
 def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
+    """Numbers spread evenly over [minval, maxval)."""
     dtype = jnp.dtype(dtype or floatx())
     if jnp.issubdtype(dtype, jnp.integer):
         return jax.random.randint(key_of(seed), shape, int(minval), int(maxval), dtype)
@@ -49,10 +51,12 @@ def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
 
 
 def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
+    """Normal numbers, none further than two standard deviations from the mean."""
     return mean + stddev * jax.random.truncated_normal(key_of(seed), -2.0, 2.0, shape, dtype or floatx())
 
 
 def randint(shape, minval, maxval, dtype="int32", seed=None):
+    """Whole numbers from minval to maxval − 1."""
     return jax.random.randint(key_of(seed), shape, minval, maxval, dtype)
 
 
@@ -63,23 +67,28 @@ def categorical(logits, num_samples, dtype="int32", seed=None):
 
 
 def dropout(inputs, rate, noise_shape=None, seed=None):
+    """`inputs` with a share `rate` of entries set to 0, the others divided by 1 − rate."""
     keep = jax.random.bernoulli(key_of(seed), 1 - rate, noise_shape or inputs.shape)
     return jnp.where(keep, inputs / (1 - rate), 0)
 
 
 def shuffle(x, axis=0, seed=None):
+    """`x` with its slices along `axis` in random order."""
     return jax.random.permutation(key_of(seed), x, axis)
 
 
 def gamma(shape, alpha, dtype=None, seed=None):
+    """Numbers of the gamma distribution."""
     return jax.random.gamma(key_of(seed), alpha, shape, dtype or floatx())
 
 
 def beta(shape, alpha, beta, dtype=None, seed=None):
+    """Numbers of the beta distribution."""
     return jax.random.beta(key_of(seed), alpha, beta, shape, dtype or floatx())
 
 
 def binomial(shape, counts, probabilities, dtype=None, seed=None):
+    """Numbers of successes in `counts` trials."""
     return jax.random.binomial(key_of(seed), counts, probabilities, shape, dtype or floatx())
 
 

@@ -18,10 +18,8 @@ from .data.arrays import class_weights, to_array
 from .data.source import Batch
 from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
-from .layers.chain import Chain, output_shape, run
+from .layers.chain import Chain, every_layer, run
 from .layers.contract import Call
-from .layers.core import InputLayer
-from .layers.layer import Layer
 from .layers.variable import is_traced
 from .train import fit as training
 from .train.session import plain
@@ -41,149 +39,16 @@ class Sequential(Chain):
     module = "keras"
 
     def __init__(self, layers=None, trainable=True, name=None):
-        self.chain, self.entry, self.forward = [], None, None
         self.compiled, self.stop_training, self.history = False, False, None
-        self.optimizer = self.loss = None
+        self.optimizer = self.loss = self.forward = None
         self.key, self.steps_done, self.data_seed, self.optimizer_shapes = None, 0, None, None
-        self.shape_in = self.shape_out = None
-        Layer.__init__(self, name=name, trainable=trainable)
-        if isinstance(layers, Layer) and not isinstance(layers, (list, tuple)):
-            layers = [layers]
-        for layer in layers or []:
-            self.attach(layer)
-        self.try_build()
-
-    # ---- structure ---------------------------------------------------------------------------------
-
-    def add(self, layer, rebuild=True):
-        """Put a layer at the end of the chain."""
-        self.attach(layer)
-        if rebuild:
-            self.try_build()
-
-    def attach(self, layer):
-        if isinstance(layer, type):
-            raise UsageError(
-                "add a layer, not its class", at=birthplace(), saw=f"the class {layer.__name__}",
-                want="an instance", fix=f"{layer.__name__}(…)",
-            )  # fmt: skip
-        if not isinstance(layer, Layer):
-            raise UsageError(
-                "only layers can be added to a Sequential", at=birthplace(),
-                saw=f"{layer!r} of type {type(layer).__name__}", want="a layer",
-                fix="wrap a function in Lambda(…)" if callable(layer) else None,
-            )  # fmt: skip
-        if isinstance(layer, InputLayer):
-            if self.entry is not None or self.chain:
-                raise UsageError("the input comes first, and once", at=birthplace(), saw=layer.source())
-            self.entry = layer
-            return
-        if any(layer is other for other in self.chain):
-            raise UsageError(f"{layer.name} is already in this chain", at=birthplace(), fix="build a second layer")
-        if any(layer.name == other.name for other in self.chain):
-            raise UsageError(
-                f"two layers are called {layer.name!r}", at=birthplace(),
-                saw=f"{layer!r} beside {self.get_layer(layer.name)!r}", want="unique names",
-            )  # fmt: skip
-        self.chain.append(layer)
-        self.touch()
-
-    def pop(self, rebuild=True):
-        """Take the last layer off the chain and return it."""
-        if not self.chain:
-            raise UsageError("there is no layer to take off", at=birthplace(), saw="an empty chain")
-        layer = self.chain.pop()
-        self.touch()
-        if rebuild and self.shape_in is not None:
-            self.shape_out = self.shapes[len(self.chain)] if self.chain else self.shape_in
-            self.shapes = self.shapes[: len(self.chain) + 1]
-            self.built = bool(self.chain)
-        return layer
+        super().__init__(layers, trainable, name)
 
     def touch(self):
-        """What was derived from the chain must be derived again."""
+        """The chain has changed: what was derived from it is derived again."""
         self.programs, self.target_avals, self.forward = None, None, None
         if self.optimizer is not None:
             self.optimizer.state = None
-
-    def declared_input(self):
-        """The input shape that the user declared, with its batch axis; or None."""
-        if self.entry is not None:
-            return tuple(self.entry.batch_shape)
-        if not self.chain:
-            return None
-        first = self.chain[0]
-        if isinstance(first, Sequential):
-            return first.shape_in or first.declared_input()
-        return first.__dict__.get("declared_input")
-
-    def try_build(self):
-        shape = self.shape_in or self.declared_input()
-        if shape is not None and self.chain:
-            self.build(shape)
-
-    def build(self, input_shape=None):
-        """Allocate all arrays for inputs of `input_shape` (with its batch axis)."""
-        if input_shape is None:
-            raise UsageError("build needs the shape of the input", at=birthplace(), fix="model.build((None, 784))")
-        shape = tuple(input_shape)
-        known = self.__dict__.get("shapes", []) if self.shape_in == shape else []
-        shapes, dtype = [shape], self.input_dtype
-        for i, layer in enumerate(self.chain):
-            layer.allocate(shapes[-1])
-            if i + 1 < len(known):
-                shapes.append(known[i + 1])
-            else:
-                shapes.append(output_shape(layer, shapes[-1], dtype))
-            dtype = None
-        self.shapes, self.shape_in, self.shape_out = shapes, shape, shapes[-1]
-        self.input_spec_shape, self.built = shape, True
-
-    def allocate(self, shape, seed=None):
-        if not self.built or self.shape_in is None:
-            self.build(shape)
-
-    @property
-    def input_dtype(self):
-        return self.entry.dtype if self.entry is not None else None
-
-    @property
-    def layers(self):
-        """The layers in order (a copy; the Input is not listed)."""
-        return list(self.chain)
-
-    @property
-    def input_shape(self):
-        return self.shape_in if self.shape_in is not None else self.unbuilt("input_shape")
-
-    @property
-    def output_shape(self):
-        return self.shape_out if self.shape_out is not None else self.unbuilt("output_shape")
-
-    def unbuilt(self, what):
-        raise AttributeError(
-            f"{self.name} is not built yet, so it has no {what}: start the chain with Input(shape), or call "
-            "model.build(input_shape), or show it data"
-        )
-
-    def compute_output_shape(self, input_shape):
-        shape = tuple(input_shape)
-        for layer in self.chain:
-            shape = layer.compute_output_shape(shape)
-        return shape
-
-    def get_layer(self, name=None, index=None):
-        """The layer of this name, or at this place."""
-        if (name is None) == (index is None):
-            raise UsageError("get_layer takes a name or an index", saw=f"name={name!r}, index={index!r}")
-        if index is not None:
-            if not -len(self.chain) <= index < len(self.chain):
-                raise UsageError(f"there is no layer {index}", saw=f"{len(self.chain)} layers")
-            return self.chain[index]
-        for layer in self.chain:
-            if layer.name == name:
-                return layer
-        raise UsageError(f"there is no layer called {name!r}", want=", ".join(layer.name for layer in self.chain))
 
     # ---- compile -------------------------------------------------------------------------------------
 
@@ -502,26 +367,6 @@ class Sequential(Chain):
         """Read weights that a chain like this one has written (ours or Keras's)."""
         saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **options)
 
-    def get_config(self):
-        config = Layer.get_config(self)
-        entry = [registry.to_config(self.entry or self.implied_entry())] if self.shape_in or self.entry else []
-        config["layers"] = entry + [registry.to_config(layer) for layer in self.chain]
-        if self.shape_in is not None:
-            config["build_input_shape"] = list(self.shape_in)
-        return config
-
-    def implied_entry(self):
-        return InputLayer(batch_shape=self.shape_in, name="input_layer")
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        """The chain that `get_config` described, with fresh weights."""
-        layers = [registry.from_config("layer", item, custom_objects) for item in config["layers"]]
-        model = cls(layers, name=config.get("name"), trainable=config.get("trainable", True))
-        if not model.built and config.get("build_input_shape") and model.chain:
-            model.build(config["build_input_shape"])
-        return model
-
     def get_compile_config(self):
         if not self.compiled:
             return None
@@ -581,13 +426,6 @@ class Sequential(Chain):
 
 
 # ---- small questions ------------------------------------------------------------------------------------
-
-
-def every_layer(layer):
-    """A layer and all layers inside it."""
-    yield layer
-    for child in layer.children.values():
-        yield from every_layer(child)
 
 
 def foreign(layer):

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from seriatim import layers
 from seriatim.base import registry
-from seriatim.layers import activation, adapt, conv, core, embed, noise, norm, pool, shape  # noqa: F401  fill the registry
-from seriatim.math import activations, constraints, initializers, regularizers  # noqa: F401  likewise
+from seriatim.layers import Layer
+from seriatim.math import activations, constraints, initializers, regularizers  # noqa: F401  fill the registry
 
 
 class Case(NamedTuple):
@@ -22,7 +23,10 @@ class Case(NamedTuple):
     free_of: dict = {}
 
     def layer(self, **more):
-        return registry.find("layer", self.kind)(**{**self.options, **more})
+        """A fresh layer; a layer among its options is cloned, and takes the same dtype."""
+        options = {name: value if not isinstance(value, Layer) else clone(value, more.get("dtype"))
+                   for name, value in self.options.items()}  # fmt: skip
+        return registry.find("layer", self.kind)(**{**options, **more})
 
     def input(self, batch=4, seed=0):
         rng = np.random.default_rng(seed)
@@ -33,6 +37,11 @@ class Case(NamedTuple):
     def __str__(self):
         options = ",".join(f"{name}={getattr(value, '__name__', value)}" for name, value in self.options.items())
         return f"{self.kind}({options})-{self.shape}".replace(" ", "")
+
+
+def clone(layer, dtype):
+    config = layer.get_config()
+    return type(layer).from_config({**config, "dtype": dtype or config["dtype"]})
 
 
 BN, LN = "BatchNormalization", "LayerNormalization"
@@ -95,5 +104,15 @@ POOL = [
     Case("GlobalMaxPooling3D", {}, (3, 3, 3, 2)), Case("GlobalAveragePooling1D", {}, (8, 3)),
     Case("GlobalAveragePooling2D", {}, (4, 4, 3)), Case("GlobalAveragePooling3D", {"keepdims": True}, (3, 3, 3, 2)),
 ]  # fmt: skip
+RECURRENT = [
+    Case("SimpleRNN", {"units": 2}, (5, 3)), Case("SimpleRNN", {"units": 2, "return_sequences": True}, (5, 3)),
+    Case("LSTM", {"units": 2}, (5, 3)), Case("LSTM", {"units": 2, "return_sequences": True, "dropout": 0.3}, (5, 3)),
+    Case("LSTM", {"units": 2, "go_backwards": True, "recurrent_dropout": 0.3, "unroll": True}, (5, 3)),
+    Case("GRU", {"units": 2}, (5, 3)), Case("GRU", {"units": 2, "reset_after": False, "return_sequences": True}, (5, 3)),
+    Case("Bidirectional", {"layer": layers.LSTM(2)}, (5, 3)),
+    Case("Bidirectional", {"layer": layers.GRU(2, return_sequences=True), "merge_mode": "ave"}, (5, 3)),
+    Case("TimeDistributed", {"layer": layers.Dense(2, activation="tanh")}, (5, 3)),
+    Case("TimeDistributed", {"layer": layers.BatchNormalization()}, (5, 3)),
+]  # fmt: skip
 
-CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL
+CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL + RECURRENT

@@ -47,7 +47,9 @@ def built(index, dtype=None):
     layer.build((None, *case.shape))
     rng = np.random.default_rng(1)
     arrays = {
-        name: a if a.dtype.kind in "iub" else (np.asarray(a, "float64") + rng.uniform(0.05, 0.3, a.shape)).astype(a.dtype)
+        name: a
+        if a.dtype.kind in "iub"
+        else (np.asarray(a, "float64") + rng.uniform(0.05, 0.3, a.shape)).astype(a.dtype)
         for name, a in ((name, np.asarray(a)) for name, a in layer.arrays.items())
     }
     return layer, arrays, {training: step(layer, training) for training in (False, True)}
@@ -97,7 +99,7 @@ def test_config_round_trip(case):
 @law("repr")
 def test_repr_is_source(case):
     layer = case.layer(name="it")
-    names = {name: getattr(seriatim.layers, name) for name in (case.kind, "Input")}
+    names = {name: getattr(seriatim.layers, name) for name in seriatim.layers.__all__}
     function = case.options.get("function")
     again = eval(repr(layer), {**names, **({function.__name__: function} if function else {})})
     assert {**again.get_config(), "name": "it"} == layer.get_config()
@@ -176,7 +178,10 @@ def test_gradient_is_the_slope(case):
     with enable_x64(True):
         layer, _, _ = of(case, "float64") if case.kind != "InputLayer" else of(case)
         rng = np.random.default_rng(2)
-        w = {n: jnp.asarray(a if a.dtype.kind in "iub" else rng.uniform(0.5, 1.5, a.shape)) for n, a in layer.arrays.items()}
+        w = {
+            n: jnp.asarray(a if a.dtype.kind in "iub" else rng.uniform(0.5, 1.5, a.shape))
+            for n, a in layer.arrays.items()
+        }
         movable = {name: a for name, a in w.items() if jnp.issubdtype(a.dtype, jnp.floating)}
         whole = case.holds == "ids"
         start = (movable, jnp.asarray(case.input()) if whole else jnp.asarray(case.input(), "float64"))

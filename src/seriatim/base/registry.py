@@ -80,10 +80,12 @@ def register_keras_serializable(package="Custom", name=None):
 
 
 def get_registered_name(member):
+    """The name under which a class or function is written into files."""
     return _custom_names.get(member, member.__name__)
 
 
 def get_registered_object(name, custom_objects=None, module_objects=None):
+    """The class or function registered under a name, or None."""
     for table in (custom_objects or {}, _custom, module_objects or {}):
         if name in table:
             return table[name]

@@ -27,6 +27,7 @@ def floatx():
 
 
 def set_floatx(value):
+    """Set the default float type: "float32", "float64", "bfloat16" or "float16"."""
     _now["floatx"] = one_of("floatx", value, FLOATS)
 
 
@@ -36,6 +37,7 @@ def epsilon():
 
 
 def set_epsilon(value):
+    """Set the small constant."""
     _now["epsilon"] = float(value)
 
 
@@ -45,18 +47,22 @@ def image_data_format():
 
 
 def set_image_data_format(value):
+    """Set "channels_last" or "channels_first" for layers made from now on."""
     _now["image_data_format"] = one_of("image_data_format", value, ("channels_last", "channels_first"))
 
 
 def is_interactive_logging_enabled():
+    """Whether progress is shown as a moving bar by default."""
     return _now["interactive_logging"]
 
 
 def enable_interactive_logging():
+    """Show progress as a moving bar (the default)."""
     _now["interactive_logging"] = True
 
 
 def disable_interactive_logging():
+    """Show progress as plain lines."""
     _now["interactive_logging"] = False
 
 
@@ -71,6 +77,7 @@ def max_epochs():
 
 
 def set_max_epochs(value):
+    """Let no fit run more epochs than this (None: no limit)."""
     _now["max_epochs"] = value
 
 
@@ -80,6 +87,7 @@ def max_steps_per_epoch():
 
 
 def set_max_steps_per_epoch(value):
+    """Let no epoch run more steps than this (None: no limit)."""
     _now["max_steps_per_epoch"] = value
 
 
@@ -89,6 +97,7 @@ def policy_name():
 
 
 def set_policy_name(value):
+    """Set the name of the global dtype policy."""
     _now["dtype_policy"] = value
 
 

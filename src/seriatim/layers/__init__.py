@@ -6,7 +6,7 @@ Floor 2. One page a family; a new layer is a class there and a name here.
 from ..base import registry
 from .activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .adapt import Normalization, Rescaling
-from .conv import Conv1D, Conv2D, Conv3D, Convolution1D, Convolution2D, Convolution3D
+from .conv import Conv1D, Conv2D, Conv3D
 from .core import Activation, ActivityRegularization, Dense, Identity, Input, InputLayer, Lambda
 from .embed import Embedding, Masking
 from .layer import Layer
@@ -15,13 +15,14 @@ from .noise import (
 )  # fmt: skip
 from .norm import BatchNormalization, LayerNormalization
 from .pool import (
-    AveragePooling1D, AveragePooling2D, AveragePooling3D, AvgPool1D, AvgPool2D, AvgPool3D, GlobalAveragePooling1D,
-    GlobalAveragePooling2D, GlobalAveragePooling3D, GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D,
-    GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D, GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
-    MaxPool1D, MaxPool2D, MaxPool3D, MaxPooling1D, MaxPooling2D, MaxPooling3D,
+    AveragePooling1D, AveragePooling2D, AveragePooling3D, GlobalAveragePooling1D, GlobalAveragePooling2D,
+    GlobalAveragePooling3D, GlobalAvgPool1D, GlobalAvgPool2D, GlobalAvgPool3D, GlobalMaxPooling1D,
+    GlobalMaxPooling2D, GlobalMaxPooling3D, MaxPooling1D, MaxPooling2D, MaxPooling3D,
 )  # fmt: skip
+from .recurrent import GRU, LSTM, SimpleRNN
 from .shape import Flatten, Permute, RepeatVector, Reshape
 from .variable import Variable
+from .wrap import Bidirectional, TimeDistributed, Wrapper
 
 
 def serialize(layer):
@@ -36,13 +37,12 @@ def deserialize(config, custom_objects=None):
 
 __all__ = [
     "Activation", "ActivityRegularization", "AlphaDropout", "AveragePooling1D", "AveragePooling2D",
-    "AveragePooling3D", "AvgPool1D", "AvgPool2D", "AvgPool3D", "BatchNormalization", "Conv1D", "Conv2D", "Conv3D",
-    "Convolution1D", "Convolution2D", "Convolution3D", "Dense", "Dropout", "ELU", "Embedding", "Flatten",
-    "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D", "GlobalAveragePooling2D",
-    "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D", "GlobalMaxPool1D",
-    "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D",
-    "Identity", "Input", "InputLayer", "Lambda", "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool1D",
-    "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "Normalization", "PReLU", "Permute",
-    "ReLU", "RepeatVector", "Rescaling", "Reshape", "Softmax", "SpatialDropout1D", "SpatialDropout2D",
-    "SpatialDropout3D", "Variable", "deserialize", "serialize",
+    "AveragePooling3D", "BatchNormalization", "Bidirectional", "Conv1D", "Conv2D", "Conv3D", "Dense", "Dropout",
+    "ELU", "Embedding", "Flatten", "GRU", "GaussianDropout", "GaussianNoise", "GlobalAveragePooling1D",
+    "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D", "GlobalAvgPool3D",
+    "GlobalMaxPooling1D", "GlobalMaxPooling2D", "GlobalMaxPooling3D", "Identity", "Input", "InputLayer", "LSTM",
+    "Lambda", "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
+    "Normalization", "PReLU", "Permute", "ReLU", "RepeatVector", "Rescaling", "Reshape", "SimpleRNN", "Softmax",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "TimeDistributed", "Variable", "Wrapper",
+    "deserialize", "serialize",
 ]  # fmt: skip

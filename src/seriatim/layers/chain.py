@@ -1,17 +1,14 @@
-"""The fold: send x down the chain. And what follows from it: shapes, first arrays, a chain as a layer.
+"""The fold: send x down the chain. And a chain as a layer: its layers, their shapes, its configuration.
 
 Floor 2. `run` is the whole of a Sequential model; everything else in the library calls it or reads it.
 """
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-
-from ..base import settings
-from ..base.report import SeriatimErrors, UsageError
-from ..base.signature import check_rank
-from .contract import PENALTY, Call, under, within
+from ..base import registry
+from ..base.report import UsageError, birthplace
+from .contract import PENALTY, under, within
+from .core import InputLayer
 from .layer import Layer
+from .infer import output_shape
 
 
 def run(layers, arrays, x, call):
@@ -29,77 +26,26 @@ def run(layers, arrays, x, call):
     return x, moved, call.mask
 
 
-# ---- shapes ---------------------------------------------------------------------------------------
-
-
-def output_shape(layer, shape, dtype=None):
-    """The shape behind `layer` for an input of `shape`; None marks what the input leaves open.
-
-    Derived by running the layer abstractly, twice if an axis other than the batch is open: an axis of
-    the output that follows the open ones is open too.
-    """
-    check_rank(layer, layer.signature, shape)
-    dtype = dtype or layer.compute_dtype
-    first = _probe(layer, shape, dtype, (2, 64))
-    if None not in shape[1:]:
-        return jax.tree.map(lambda y: (shape[0], *y.shape[1:]), first)
-    second = _probe(layer, shape, dtype, (3, 96))
-
-    def merge(a, b):
-        return tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
-
-    return jax.tree.map(merge, first, second)
-
-
-def _probe(layer, shape, dtype, sizes):
-    batch, open_axis = sizes
-    concrete = [batch if size is None and i == 0 else open_axis if size is None else size for i, size in enumerate(shape)]
-    declared = list(layer.declare(shape))
-    w = {
-        weight.name: jax.ShapeDtypeStruct(_sized(weight.shape, batch), weight.dtype or layer.variable_dtype)
-        for weight in declared
-    }
-    call = Call(training=False, root=jax.random.key(0))
-
-    def once(w, x):
-        return layer.apply(*layer.meet(w, x), call)[0]
-
-    try:
-        return jax.eval_shape(once, w, jax.ShapeDtypeStruct(tuple(concrete), dtype))
-    except SeriatimErrors:
-        raise
-    except (TypeError, ValueError, ZeroDivisionError) as error:
-        raise UsageError(
-            f"{layer.name} ({type(layer).__name__}) cannot run on this input",
-            at=layer._birthplace, saw=f"an input of shape {shape}: {str(error).splitlines()[0]}",
-            want=f"axes that fit {layer.signature!r}",
-        ) from error  # fmt: skip
-
-
-def _sized(shape, batch):
-    return tuple(batch if size is None else size for size in shape)
-
-
-# ---- a chain is a layer -----------------------------------------------------------------------------
+# ---- a chain is a layer -------------------------------------------------------------------------------
 
 
 class Chain(Layer):
-    """y = layers[-1](… layers[1](layers[0](x))): a chain, as a layer of another chain."""
+    """y = layers[-1](… layers[1](layers[0](x))): a chain, which may stand in another chain."""
 
     integers = True
     full_precision = True  # each inner layer meets its own arrays
 
+    def __init__(self, layers=None, trainable=True, name=None):
+        self.chain, self.entry = [], None
+        self.shapes, self.shape_in, self.shape_out = [], None, None
+        Layer.__init__(self, name=name, trainable=trainable)
+        for layer in [layers] if isinstance(layers, Layer) else layers or []:
+            self.attach(layer)
+        self.try_build()
+
     @property
     def children(self):
         return {str(i): layer for i, layer in enumerate(self.chain)}
-
-    def inner_shapes(self, shape):
-        found = {}
-        for i, layer in enumerate(self.chain):
-            found[str(i)] = shape
-            if i + 1 < len(self.chain):
-                shape = output_shape(layer, shape)
-        return found
 
     def declare(self, shape):
         shapes = self.inner_shapes(shape)
@@ -118,3 +64,159 @@ class Chain(Layer):
         for i, layer in enumerate(self.chain):
             mask = layer.next_mask(x if i == 0 else None, mask)
         return mask
+
+    # ---- structure ---------------------------------------------------------------------------------
+
+    def add(self, layer, rebuild=True):
+        """Put a layer at the end of the chain."""
+        self.attach(layer)
+        if rebuild:
+            self.try_build()
+
+    def attach(self, layer):
+        if isinstance(layer, type):
+            raise UsageError(
+                "add a layer, not its class", at=birthplace(), saw=f"the class {layer.__name__}",
+                want="an instance", fix=f"{layer.__name__}(…)",
+            )  # fmt: skip
+        if not isinstance(layer, Layer):
+            raise UsageError(
+                "only layers can be added to a Sequential", at=birthplace(),
+                saw=f"{layer!r} of type {type(layer).__name__}", want="a layer",
+                fix="wrap a function in Lambda(…)" if callable(layer) else None,
+            )  # fmt: skip
+        if isinstance(layer, InputLayer):
+            if self.entry is not None or self.chain:
+                raise UsageError("the input comes first, and once", at=birthplace(), saw=layer.source())
+            self.entry = layer
+            return
+        if any(layer is other for other in self.chain):
+            raise UsageError(f"{layer.name} is already in this chain", at=birthplace(), fix="build a second layer")
+        if any(layer.name == other.name for other in self.chain):
+            raise UsageError(
+                f"two layers are called {layer.name!r}", at=birthplace(),
+                saw=f"{layer!r} beside {self.get_layer(layer.name)!r}", want="unique names",
+            )  # fmt: skip
+        self.chain.append(layer)
+        self.touch()
+
+    def pop(self, rebuild=True):
+        """Take the last layer off the chain and return it."""
+        if not self.chain:
+            raise UsageError("there is no layer to take off", at=birthplace(), saw="an empty chain")
+        layer = self.chain.pop()
+        self.touch()
+        if rebuild and self.shape_in is not None:
+            self.shape_out = self.shapes[len(self.chain)] if self.chain else self.shape_in
+            self.shapes = self.shapes[: len(self.chain) + 1]
+            self.built = bool(self.chain)
+        return layer
+
+    def touch(self):
+        """Told when the layers have changed."""
+
+    def declared_input(self):
+        """The input shape that the user declared, with its batch axis; or None."""
+        if self.entry is not None:
+            return tuple(self.entry.batch_shape)
+        if not self.chain:
+            return None
+        first = self.chain[0]
+        if isinstance(first, Chain):
+            return first.shape_in or first.declared_input()
+        return first.__dict__.get("declared_input")
+
+    def try_build(self):
+        shape = self.shape_in or self.declared_input()
+        if shape is not None and self.chain:
+            self.build(shape)
+
+    def build(self, input_shape=None):
+        """Allocate all arrays for inputs of `input_shape` (with its batch axis)."""
+        if input_shape is None:
+            raise UsageError("build needs the shape of the input", at=birthplace(), fix="model.build((None, 784))")
+        shape = tuple(input_shape)
+        known = self.__dict__.get("shapes", []) if self.shape_in == shape else []
+        shapes, dtype = [shape], self.input_dtype
+        for i, layer in enumerate(self.chain):
+            layer.allocate(shapes[-1])
+            if i + 1 < len(known):
+                shapes.append(known[i + 1])
+            else:
+                shapes.append(output_shape(layer, shapes[-1], dtype))
+            dtype = None
+        self.shapes, self.shape_in, self.shape_out = shapes, shape, shapes[-1]
+        self.input_spec_shape, self.built = shape, True
+
+    def allocate(self, shape, seed=None):
+        if not self.built or self.shape_in is None:
+            self.build(shape)
+
+    @property
+    def input_dtype(self):
+        return self.entry.dtype if self.entry is not None else None
+
+    @property
+    def layers(self):
+        """The layers in order (a copy; the Input is not listed)."""
+        return list(self.chain)
+
+    @property
+    def input_shape(self):
+        return self.shape_in if self.shape_in is not None else self.unbuilt("input_shape")
+
+    @property
+    def output_shape(self):
+        return self.shape_out if self.shape_out is not None else self.unbuilt("output_shape")
+
+    def unbuilt(self, what):
+        raise AttributeError(
+            f"{self.name} is not built yet, so it has no {what}: start the chain with Input(shape), or call "
+            "model.build(input_shape), or show it data"
+        )
+
+    def compute_output_shape(self, input_shape):
+        shape = tuple(input_shape)
+        for layer in self.chain:
+            shape = layer.compute_output_shape(shape)
+        return shape
+
+    def get_layer(self, name=None, index=None):
+        """The layer of this name, or at this place."""
+        if (name is None) == (index is None):
+            raise UsageError("get_layer takes a name or an index", saw=f"name={name!r}, index={index!r}")
+        if index is not None:
+            if not -len(self.chain) <= index < len(self.chain):
+                raise UsageError(f"there is no layer {index}", saw=f"{len(self.chain)} layers")
+            return self.chain[index]
+        for layer in self.chain:
+            if layer.name == name:
+                return layer
+        raise UsageError(f"there is no layer called {name!r}", want=", ".join(layer.name for layer in self.chain))
+
+    def get_config(self):
+        config = super().get_config()
+        entry = [registry.to_config(self.entry or self.implied_entry())] if self.shape_in or self.entry else []
+        config["layers"] = entry + [registry.to_config(layer) for layer in self.chain]
+        if self.shape_in is not None:
+            config["build_input_shape"] = list(self.shape_in)
+        return config
+
+    def implied_entry(self):
+        return InputLayer(batch_shape=self.shape_in, name="input_layer")
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The chain that `get_config` described, with fresh weights."""
+        layers = [registry.from_config("layer", item, custom_objects) for item in config["layers"]]
+        model = cls(layers, name=config.get("name"), trainable=config.get("trainable", True))
+        if not model.built and config.get("build_input_shape") and model.chain:
+            model.build(config["build_input_shape"])
+        return model
+
+
+def every_layer(layer):
+    """A layer and all layers inside it."""
+    yield layer
+    for child in layer.children.values():
+        yield from every_layer(child)

@@ -7,8 +7,17 @@ from typing import Annotated, ClassVar
 
 from ..base import registry
 from ..base.fields import (
-    Activated, Bool, Constrained, Format, Initial, OneOf, Padding, PositiveInt, Regular, SpatialSizes,
-)  # fmt: skip
+    Activated,
+    Bool,
+    Constrained,
+    Format,
+    Initial,
+    OneOf,
+    Padding,
+    PositiveInt,
+    Regular,
+    SpatialSizes,
+)
 from ..base.report import UsageError
 from ..math.affine import add_bias, along
 from ..math.windows import conv, spatial_axes, window_count

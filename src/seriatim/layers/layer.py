@@ -18,6 +18,7 @@ from ..base.signature import check_rank
 from ..math import activations, constraints, initializers, regularizers  # noqa: F401 - they fill the tables of names
 from . import custom
 from .contract import Call, under, within
+from .infer import output_shape
 from .variable import Variable, is_traced
 
 
@@ -307,8 +308,6 @@ class Layer(Config, keyword=True):
         return sum(v.size for v in self.weights)
 
     def compute_output_shape(self, input_shape):
-        from .chain import output_shape
-
         return output_shape(self, tuple(input_shape))
 
     def compute_mask(self, inputs=None, previous_mask=None):

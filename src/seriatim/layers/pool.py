@@ -11,6 +11,7 @@ from ..base import registry
 from ..base.fields import Bool, Format, OptionalSizes, OptionalText, Padding, SpatialSizes
 from ..math.windows import average_pool, max_pool, spatial_axes
 from .conv import check_windows
+from .core import floats_in_compute_dtype
 from .layer import Layer
 
 # ---- a window that moves --------------------------------------------------------------------------
@@ -20,6 +21,7 @@ class Pooling(Layer):
     """y[b, i, c] = pool over k of x[b, i·stride + k, c]; `strides` are those of the window itself if None."""
 
     rank: ClassVar[int]
+    integers = True  # the largest of whole numbers is a whole number
 
     pool_size: SpatialSizes
     strides: OptionalSizes = None
@@ -36,6 +38,7 @@ class Pooling(Layer):
 
     def forward(self, w, x, call):
         check_windows(self, x.shape, self.pool_size)
+        x = floats_in_compute_dtype(self, x)
         return self.pool(x, self.pool_size, self.strides, self.padding, self.data_format)
 
 
@@ -130,6 +133,7 @@ class GlobalPooling(Layer):
     """y[b, c] = pool over all places of x[b, …, c]; keepdims=True leaves them as axes of length 1."""
 
     rank: ClassVar[int]
+    integers = True
 
     data_format: Format = None
     keepdims: Bool = False
@@ -143,7 +147,7 @@ class GlobalMaxPooling(GlobalPooling):
     """The largest value of each channel. Where values tie, they share the gradient, as in jnp.max."""
 
     def forward(self, w, x, call):
-        return jnp.max(x, self.places, keepdims=self.keepdims)
+        return jnp.max(floats_in_compute_dtype(self, x), self.places, keepdims=self.keepdims)
 
 
 class GlobalMaxPooling1D(GlobalMaxPooling):
@@ -171,6 +175,7 @@ class GlobalAveragePooling(GlobalPooling):
     """The mean of each channel; along time, of the steps that the mask calls real data."""
 
     def forward(self, w, x, call):
+        x = floats_in_compute_dtype(self, x)
         if call.mask is None or self.rank > 1:
             return jnp.mean(x, self.places, keepdims=self.keepdims)
         real = jnp.expand_dims(call.mask.astype(bool), 2 if self.data_format == "channels_last" else 1)

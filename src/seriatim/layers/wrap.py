@@ -21,15 +21,18 @@ from .recurrent import with_states
 
 
 class Inner(Field):
-    """A layer, its name or its config."""
+    """A layer, its name or its config; as in Keras, a config of a built layer gives a built one."""
 
     want, bad = "a layer", 3
 
     def read(self, value, owner):
-        value = Named("layer").read(value, owner)
-        if not isinstance(value, Layer):
+        layer = Named("layer").read(value, owner)
+        if not isinstance(layer, Layer):
             raise Refused
-        return value
+        built_for = (value.get("build_config") or {}).get("input_shape") if isinstance(value, dict) else None
+        if built_for is not None:
+            layer.build(tuple(built_for))
+        return layer
 
     def source(self, value):
         return repr(value)
@@ -225,10 +228,12 @@ config_of = registry.to_config
 
 
 def clone(layer, **changes):
-    """A layer of the same config but for `changes`, with no weights yet."""
+    """A layer of the same config but for `changes`, with weights of its own."""
     twin = registry.from_config("layer", {**config_of(layer), "config": {**layer.get_config(), **changes}})
     if hasattr(layer, "use_cudnn"):
         twin.use_cudnn = layer.use_cudnn
+    if layer.built:
+        twin.build(layer.input_spec_shape)
     return twin
 
 

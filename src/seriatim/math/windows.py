@@ -190,8 +190,10 @@ def _max_of_blocks_tangent(axes, sizes, primals, tangents):
     (x,), (dx,) = primals, tangents
     inner = tuple(axis + 1 + i for i, axis in enumerate(axes))  # where _blocks puts the cells of a block
     blocks = _blocks(dx, axes, sizes)
-    code = jnp.arange(prod(sizes), dtype=jnp.uint8).reshape([n if i in inner else 1 for i, n in enumerate(blocks.shape)])
-    chosen = code == jnp.expand_dims(_first(_corners(x, axes, sizes)), inner)
+    place = jnp.arange(prod(sizes), dtype=jnp.uint8).reshape(
+        [n if i in inner else 1 for i, n in enumerate(blocks.shape)]
+    )
+    chosen = place == jnp.expand_dims(_first(_corners(x, axes, sizes)), inner)
     return _max_of_blocks(x, axes, sizes), jnp.where(chosen, blocks, 0).sum(inner)
 
 

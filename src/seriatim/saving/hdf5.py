@@ -56,11 +56,14 @@ def read_tree(source, where=None):
 
 
 class Walk:
-    """One pass over a file, object by object, never following a link that is not a hard link."""
+    """A walk over a file, object by object, never following a link that is not a hard link.
+
+    No number is read before the whole file has been looked at.
+    """
 
     def __init__(self, where, size):
         self.where, self.size = where, size
-        self.arrays, self.attrs = {}, {}
+        self.found, self.attrs = {}, {}
         self.seen, self.stored, self.declared = set(), 0, 0
 
     def run(self, file):
@@ -80,12 +83,12 @@ class Walk:
                 if isinstance(item, h5py.h5g.GroupID):
                     todo.append((inner, item, depth + 1))
                 elif isinstance(item, h5d.DatasetID):
-                    self.arrays[inner] = self.array(item, inner)
+                    self.found[inner] = item, self.check(item, inner)
                 else:
                     raise refused(self.where, f"{inner!r} is neither a group nor an array", code="unsafe")
-                if len(self.seen) + len(self.arrays) + len(todo) > MOST_OBJECTS:
+                if len(self.seen) + len(self.found) + len(todo) > MOST_OBJECTS:
                     raise refused(self.where, "the file has too many objects", want=f"{MOST_OBJECTS}", code="limit")
-        return self.arrays, self.attrs
+        return {path: values(item, dtype) for path, (item, dtype) in self.found.items()}, self.attrs
 
     def word(self, name):
         try:
@@ -104,8 +107,8 @@ class Walk:
 
     # ---- one array --------------------------------------------------------------------------------
 
-    def array(self, dataset, path):
-        """The values of one dataset, once its type, place and size are known to be harmless."""
+    def check(self, dataset, path):
+        """The type of one dataset, once its type, place and size are known to be harmless."""
         properties = dataset.get_create_plist()
         layout = properties.get_layout()
         if layout == h5d.VIRTUAL:
@@ -123,9 +126,7 @@ class Walk:
             )  # fmt: skip
         dtype = self.dtype(dataset, path)
         self.check_size(dataset, path, properties, dtype, bool(filters))
-        values = h5py.Dataset(dataset)[()]
-        values = np.asarray(values).view(dtype) if dtype == BFLOAT16 else np.asarray(values)
-        return values.astype(values.dtype.newbyteorder("="), copy=False)
+        return dtype
 
     def dtype(self, dataset, path):
         kind = dataset.get_type()
@@ -187,6 +188,13 @@ class Walk:
         attribute.read(value)
         words = [self.word(item) if isinstance(item, bytes) else str(item) for item in value.reshape(-1)]
         return words if value.ndim else words[0]
+
+
+def values(dataset, dtype):
+    """The numbers of a dataset that has been checked."""
+    found = np.asarray(h5py.Dataset(dataset)[()])
+    found = found.view(dtype) if dtype == BFLOAT16 else found
+    return found.astype(found.dtype.newbyteorder("="), copy=False)
 
 
 # ---- writing --------------------------------------------------------------------------------------

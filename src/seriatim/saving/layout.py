@@ -2,7 +2,8 @@
 
 Floor 2 (no JAX). Nothing here knows a class of layers: a layer has `name`, `weights` (views with `.key`
 and `.layer`), `children` ({name: layer}; "0", "1", … are the places of a chain) and `store` (the group
-inside its own that holds its arrays, such as the `cell` of an LSTM).
+inside its own that holds its arrays, such as the `cell` of an LSTM); and, if Keras's class writes arrays of
+an inner layer a second time before its own, `echoes` (SpectralNormalization does, with the inner kernel).
 """
 
 import re
@@ -58,7 +59,7 @@ def _visit(layer, path, found, seen):
     if id(layer) in seen:
         return
     seen.add(id(layer))
-    own = [view for view in layer.weights if view.layer is layer]
+    own = [*getattr(layer, "echoes", ()), *(view for view in layer.weights if view.layer is layer)]
     store = getattr(layer, "store", "")
     found.append(Group(path, layer.name, layer, [] if store else own))
     if store:
@@ -160,18 +161,26 @@ def take(model, config=None, optimizer=None, skip=()):
     """The Record of a model in today's layout: what `.keras`, `.weights.h5` and `.safetensors` files hold."""
     found = groups(model, optimizer, skip)
     names = weight_names(model)
-    arrays, words, files, about = {}, {}, {}, {}
+    arrays, words, files, about, used = {}, {}, {}, {}, set()
     for group in found:
         about[group.path] = group.name
         for place, array in stored(group).items():
             arrays[place] = array
         for place, view in group.places().items():
-            if place in arrays:
-                words[place] = names.get(id(view.layer), group.path) + f"/{view.key}" if hasattr(view, "key") else place
+            word = word_for(view, names)
+            if place in arrays and word not in used:
+                words[place] = word
+                used.add(word)
         for name, data in assets(group.owner).items():
             files[f"{group.path}/{name}".lstrip("/")] = data
     meta = {"groups": about, "names": words, "assets": files}
     return Record(config, arrays, meta)
+
+
+def word_for(view, names):
+    """`inner/dense/kernel` for a weight, `adam/dense_kernel_momentum` for an array of an optimizer."""
+    layer = getattr(view, "layer", None)
+    return f"{names[id(layer)]}/{view.key}".lstrip("/") if id(layer) in names else view.path
 
 
 def stored(group):

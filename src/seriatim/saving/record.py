@@ -70,7 +70,7 @@ def parse(text, where, what="config.json"):
             raise refused(where, f"{what} is not text", saw=str(error), want="UTF-8", code="config") from None
     try:
         value = json.loads(text, object_pairs_hook=_no_twins, parse_int=_whole)
-        _check_depth([value])
+        _check_depth(value)
     except RecursionError:
         raise refused(where, f"{what} is nested too deep", want=f"{DEEPEST} levels", code="limit") from None
     except ValueError as error:
@@ -96,16 +96,12 @@ def _whole(digits):
 
 
 def _check_depth(value):
-    level, depth = value, -1
+    level, depth = [value], 0
     while level:
-        depth += 1
+        inner = [part.values() if isinstance(part, dict) else part for part in level if isinstance(part, (dict, list))]
+        level, depth = [part for parts in inner for part in parts], depth + 1
         if depth > DEEPEST:
             raise RecursionError
-        below = []
-        for item in level:
-            inner = item.values() if isinstance(item, dict) else item
-            below += [part for part in inner if isinstance(part, (dict, list))]
-        level = below
 
 
 # ---- the file system ------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import ml_dtypes
 import numpy as np
 
 from ..base.report import FileError
-from .layout import assets, groups, legacy_views, own_method, slot_values, weight_names
+from .layout import assets, groups, legacy_views, own_method, slot_values, weight_names, word_for
 from .record import refused
 
 SHOWN = 10  # problems that one message lists
@@ -95,7 +95,7 @@ def _plan_places(model, record, where, skip, work):
             used |= set(here.values())
             continue
         for place, view in group.places().items():
-            word = f"{names.get(id(view.layer), group.path)}/{view.key}"
+            word = word_for(view, names)
             key = next((key for key in (place, word, word.replace("/", ".")) if key in record.arrays), None)
             if key is None:
                 near = difflib.get_close_matches(word, record.arrays, n=1, cutoff=0.7) if not here else []

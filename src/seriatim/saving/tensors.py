@@ -82,9 +82,7 @@ def record_of(arrays, about, path):
 
 def write_tensors(path, record):
     """Write a `.safetensors` file that any reader of the format opens."""
-    names = dict(record.meta.get("names") or {})
-    if len(set(names.values())) != len(names):
-        names = {}  # two layers of one name: the paths tell them apart
+    names = record.meta.get("names") or {}
     arrays = {names.get(place, place): np.asarray(array) for place, array in record.arrays.items()}
     for name, array in arrays.items():
         if array.dtype.newbyteorder("=").name not in NAMES:

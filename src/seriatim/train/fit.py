@@ -64,6 +64,7 @@ def fit(
             logs = loop.epoch(epoch)
             if valid.due(epoch):
                 logs.update(valid.run())
+            logs = dict(sorted(logs.items()))
             watchers.on_epoch_end(epoch, logs)
             if model.stop_training or loop.dry:
                 break
