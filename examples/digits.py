@@ -1,10 +1,11 @@
-"""Handwritten digits: a small convolutional network that reads 99 of 100.
+"""Handwritten digits: a small convolutional network, and how to make 3,600 images count as 18,000.
 
 Data: 5,000 digits of MNIST (LeCun, Cortes and Burges 1998; CC BY-SA 3.0), which come with seriatim.
-3,600 are trained on, 400 decide when to stop, and 1,000 are kept aside until the end.
+3,600 are trained on, each also moved by one pixel in four directions, for a moved 7 is still a 7;
+400 decide which epoch to keep; 1,000 are not touched until the end.
 
-Expect about 98.5 % on those 1,000, half a minute on two cores, and in out/: digits.keras, digits.svg (the
-chain), digits_history.svg (the curves). The digits that it misreads are drawn in the terminal.
+Expect an accuracy of about 98.5 % on those 1,000 (97.5 % without the moved copies), and in out/: digits.keras,
+digits.svg (the chain), digits_history.svg (the curves). The misread digits are drawn in the terminal.
 """
 
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from seriatim import Sequential
 from seriatim.callbacks import EarlyStopping, ReduceLROnPlateau
 from seriatim.datasets import digits
-from seriatim.layers import BatchNormalization, Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, Rescaling
+from seriatim.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, Rescaling
 from seriatim.models import load_model
 from seriatim.utils import plot_history, plot_model, set_random_seed
 
@@ -27,10 +28,8 @@ def build():
         Input((28, 28, 1)),
         Rescaling(1 / 255),
         Conv2D(32, 3, activation="relu"),
-        BatchNormalization(),
         MaxPooling2D(),
         Conv2D(64, 3, activation="relu"),
-        BatchNormalization(),
         MaxPooling2D(),
         Flatten(),
         Dropout(0.5),
@@ -59,19 +58,26 @@ def show_mistakes(images, truth, probabilities, most=5):
     print("   ".join(f"({sure[i]:.0%} sure)".ljust(20) for i in worst))
 
 
+def moved(images):
+    """The images, and four copies of them: a pixel up and left, up and right, down and left, down and right."""
+    steps = [(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
+    return np.concatenate([np.roll(images, step, axis=(1, 2)) for step in steps]), len(steps)
+
+
 def main():
     set_random_seed(1)
     OUT.mkdir(exist_ok=True)
-    (x_train, y_train), (x_test, y_test) = digits.load_data()
+    (x, y), (x_test, y_test) = digits.load_data()
+    (x_train, copies), y_train = moved(x[:3600]), y[:3600]
 
     model = build()
     model.summary()
     model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     history = model.fit(
-        x_train, y_train, batch_size=64, epochs=25, validation_split=0.1, verbose=2,
+        x_train, np.tile(y_train, copies), batch_size=64, epochs=8, validation_data=(x[3600:], y[3600:]), verbose=2,
         callbacks=[
-            ReduceLROnPlateau("val_loss", factor=0.3, patience=2),
-            EarlyStopping("val_loss", patience=5, restore_best_weights=True),
+            ReduceLROnPlateau("val_loss", factor=0.3, patience=1),
+            EarlyStopping("val_loss", patience=4, restore_best_weights=True),
         ],
     )  # fmt: skip
 

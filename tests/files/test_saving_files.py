@@ -23,7 +23,6 @@ import pytest
 from seriatim import layers, saving
 from seriatim.base import registry
 from seriatim.base.report import FileError
-from seriatim.engine.plan import split
 from seriatim.saving import door, hdf5, keras_zip, layout, legacy, record, restore
 from seriatim.sequential import Sequential
 
@@ -282,8 +281,9 @@ def test_custom_layers_with_lists_and_dicts_of_layers(tmp_path):
     theirs.load_weights(tmp_path / "ours.weights.h5")
 
 
-def pair(tmp_path, suffix="keras"):
-    """(Keras's model, ours read from its file, that file)."""
+@functools.cache
+def trained(old):
+    """One for each layout: saving as .h5 makes Keras forget its optimizer for later .keras files."""
     model = build(
         K.Conv2D(4, 3, activation="relu"), K.BatchNormalization(), K.MaxPooling2D(), K.Flatten(), K.Dropout(0.2),
         build(K.Dense(5), K.ReLU(), name="inner"), K.LayerNormalization(), K.Dense(3, activation="softmax"),
@@ -292,6 +292,12 @@ def pair(tmp_path, suffix="keras"):
     model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
     rng = np.random.default_rng(0)
     model.fit(rng.normal(size=(8, 8, 8, 2)), np.arange(8) % 3, verbose=0)
+    return model
+
+
+def pair(tmp_path, suffix="keras"):
+    """(Keras's model, ours read from its file, that file)."""
+    model = trained(suffix == "h5")
     path = tmp_path / f"theirs.{suffix}"
     model.save(path)
     return model, saving.load_model(path), path
@@ -302,19 +308,27 @@ def test_models_go_there_and_back(suffix, tmp_path):
     theirs, ours, _ = pair(tmp_path, suffix)
     for a, b in zip(theirs.get_weights(), ours.get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
-    params, _ = split(ours.plan(), ours.device_arrays())
-    ours.optimizer_state(params)
-    restore.restore(ours, saving.read(tmp_path / f"theirs.{suffix}"), "f", ours.optimizer)
     back = tmp_path / f"ours.{suffix}"
     saving.save_model(ours, back)
     again = keras.models.load_model(back)
     x = np.random.default_rng(1).normal(size=(4, 8, 8, 2)).astype("float32")
     np.testing.assert_array_equal(theirs.predict(x, verbose=0), again.predict(x, verbose=0))
-    assert again.optimizer.name == "adam" and len(again.optimizer.variables) == len(theirs.optimizer.variables)
+    assert again.optimizer.name == theirs.optimizer.name and len(again.optimizer.variables) == len(
+        theirs.optimizer.variables
+    )
     for a, b in zip(theirs.optimizer.variables, again.optimizer.variables, strict=True):
         np.testing.assert_array_equal(np.asarray(a), np.asarray(b))
     if suffix == "keras":
         assert tree(inside(back)) == tree(inside(tmp_path / "theirs.keras"))
+
+
+@pytest.mark.parametrize("name", ["recurrent", "wrapped", "nested", "norms", "conv", "half", "named", "conv lstm"])
+def test_our_own_layers_stand_where_those_of_keras_do(name, tmp_path):
+    theirs = made(name)
+    theirs.save(tmp_path / "theirs.keras")
+    ours = saving.load_model(tmp_path / "theirs.keras")
+    saving.save_model(ours, tmp_path / "ours.keras")
+    assert tree(inside(tmp_path / "ours.keras")) == tree(inside(tmp_path / "theirs.keras"))
 
 
 def test_folder_and_bytes_and_json(tmp_path):
@@ -364,11 +378,11 @@ def test_safetensors_is_read_by_others_and_reads_others(tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-@pytest.mark.parametrize("name", ["conv", "misc"])
+@pytest.mark.parametrize("name", ["conv", "misc", "rnn"])
 def test_files_of_keras_2(name, tmp_path):
     """Written by tf_keras 2.21 (see keras2.md); its predictions beside ours, at float32 rounding over four layers."""
     kept = np.load(HERE / f"keras2_{name}.npz")
-    for suffix in ("h5", "keras"):
+    for suffix in ("h5", "keras") if name != "rnn" else ("h5",):
         model = saving.load_model(HERE / f"keras2_{name}.{suffix}")
         np.testing.assert_allclose(np.asarray(model(kept["x"])), kept["y"], rtol=2e-5, atol=2e-6)
         assert model.compiled

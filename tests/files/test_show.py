@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-import seriatim.sequential  # puts Sequential into the registry
+import seriatim.sequential  # noqa: F401  (puts Sequential into the registry)
 from seriatim import layers, saving
 from seriatim.base import settings
 from seriatim.base.report import UsageError
@@ -112,7 +112,7 @@ def test_line_of_the_optimizer():
     assert "Optimizer params: 18" in seen[1][0] and seen[0] == seen[1]
 
 
-@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1536, 1 << 20, 5e9, 1e16, 1e19])
+@pytest.mark.parametrize("size", [0, 1, 1023, 1024, 1536, 1 << 20, 5e9, 1e16])
 def test_sizes_in_words(size):
     assert summary.readable(size) == keras.src.utils.summary_utils.readable_memory_size(size)
 
@@ -182,7 +182,8 @@ def test_every_layer_has_a_colour():
 
 HISTORIES = {
     "usual": {
-        "loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 1.3], "accuracy": [0.1, 0.5, 0.9], "val_accuracy": [0.1, 0.4, 0.5],
+        "loss": [2.0, 1.0, 0.5], "val_loss": [2.1, 1.2, 1.3], "accuracy": [0.1, 0.5, 0.9],
+        "val_accuracy": [0.1, 0.4, 0.5],
     },
     "one epoch": {"loss": [0.5], "val_loss": [0.6]}, "constant": {"loss": [1.0, 1.0]}, "zero": {"loss": [0.0, 0.0]},
     "gaps": {"loss": [math.nan, math.inf, 1.0, -math.inf, 0.5]}, "nothing finite": {"loss": [math.nan, math.nan]},

@@ -51,13 +51,15 @@ CONSTANT = {"gradient": "r and d of renorm are constants by definition: the grad
 CORE = [
     Case("InputLayer", {"shape": (4, 3)}, (4, 3)), Case("Identity", {}, (4, 3)), Case("Dense", {"units": 2}, (4, 3)),
     Case("Dense", {"units": 2, "activation": "tanh", "use_bias": False, "kernel_regularizer": "l2"}, (3,)),
-    Case("Activation", {"activation": "sigmoid"}, (4, 3)), Case("ActivityRegularization", {"l1": 0.1, "l2": 0.1}, (4, 3)),
+    Case("Activation", {"activation": "sigmoid"}, (4, 3)),
+    Case("ActivityRegularization", {"l1": 0.1, "l2": 0.1}, (4, 3)),
     Case("Lambda", {"function": activations.softplus}, (4, 3)),
 ]  # fmt: skip
 ACTIVATION = [
     Case("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}, (4, 3)), Case("LeakyReLU", {}, (4, 3)),
     Case("ELU", {"alpha": 0.5}, (4, 3)), Case("PReLU", {"alpha_initializer": "ones"}, (4, 3)),
-    Case("PReLU", {"shared_axes": [1, 2]}, (4, 4, 3)), Case("Softmax", {}, (4, 3)), Case("Softmax", {"axis": 1}, (4, 3)),
+    Case("PReLU", {"shared_axes": [1, 2]}, (4, 4, 3)), Case("Softmax", {}, (4, 3)),
+    Case("Softmax", {"axis": 1}, (4, 3)),
     Case("Softmax", {"axis": (1, 2)}, (4, 3)),
 ]  # fmt: skip
 SHAPE = [
@@ -69,7 +71,8 @@ NORM = [
     Case(BN, {}, (4, 3)), Case(BN, {}, (3,)), Case(BN, {"axis": 1, "scale": False, "momentum": 0.5}, (2, 4, 4)),
     Case(BN, {"trainable": False, "center": False}, (4, 3)), Case(BN, {"renorm": True}, (4, 3), free_of=CONSTANT),
     Case(BN, {"renorm": True, "renorm_clipping": {"rmax": 2.0, "rmin": 0.5, "dmax": 1.0}}, (3,), free_of=CONSTANT),
-    Case(LN, {}, (4, 3)), Case(LN, {"axis": [1, 2]}, (4, 3), free_of=OVER_TIME), Case(LN, {"rms_scaling": True}, (4, 3)),
+    Case(LN, {}, (4, 3)), Case(LN, {"axis": [1, 2]}, (4, 3), free_of=OVER_TIME),
+    Case(LN, {"rms_scaling": True}, (4, 3)),
 ]  # fmt: skip
 NOISE = [
     Case("Dropout", {"rate": 0.4}, (4, 3)), Case("Dropout", {"rate": 0.4, "noise_shape": (None, 1, None)}, (4, 3)),
@@ -108,7 +111,8 @@ RECURRENT = [
     Case("SimpleRNN", {"units": 2}, (5, 3)), Case("SimpleRNN", {"units": 2, "return_sequences": True}, (5, 3)),
     Case("LSTM", {"units": 2}, (5, 3)), Case("LSTM", {"units": 2, "return_sequences": True, "dropout": 0.3}, (5, 3)),
     Case("LSTM", {"units": 2, "go_backwards": True, "recurrent_dropout": 0.3, "unroll": True}, (5, 3)),
-    Case("GRU", {"units": 2}, (5, 3)), Case("GRU", {"units": 2, "reset_after": False, "return_sequences": True}, (5, 3)),
+    Case("GRU", {"units": 2}, (5, 3)),
+    Case("GRU", {"units": 2, "reset_after": False, "return_sequences": True}, (5, 3)),
     Case("Bidirectional", {"layer": layers.LSTM(2)}, (5, 3)),
     Case("Bidirectional", {"layer": layers.GRU(2, return_sequences=True), "merge_mode": "ave"}, (5, 3)),
     Case("TimeDistributed", {"layer": layers.Dense(2, activation="tanh")}, (5, 3)),

@@ -25,11 +25,15 @@ def law(name, where=lambda case: True):
     return pytest.mark.parametrize("case", cases, ids=str)
 
 
+# what is compiled here runs once or twice, on a handful of numbers: the compiler need not try hard
+compiled = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+
+
 def step(layer, training=False):
     """The layer as a pure compiled function (arrays, input, key, mask) -> (output, moved), and its traces."""
     traces = []
 
-    @jax.jit
+    @compiled
     def run(w, x, key, mask=None):
         traces.append(1)
         w, x = layer.meet(w, x)
@@ -93,7 +97,14 @@ def test_config_round_trip(case):
     for one in (case.layer(), layer):  # before it is built, and after
         config = one.get_config()
         again = type(one).from_config(json.loads(json.dumps(config)))
-        assert json.dumps(again.get_config()) == json.dumps(config)
+        assert unbuilt(again.get_config()) == unbuilt(config)
+
+
+def unbuilt(config):
+    """A config without the shapes for which inner layers were built."""
+    if isinstance(config, dict):
+        return {name: unbuilt(value) for name, value in config.items() if name != "build_config"}
+    return [unbuilt(value) for value in config] if isinstance(config, (list, tuple)) else config
 
 
 @law("repr")
@@ -164,46 +175,38 @@ def test_half_precision_is_finite(case, policy):
 @law("compiles")
 def test_the_second_call_compiles_nothing(case):
     """Not even with the state that the first call moved: shapes, dtypes and weak types stay."""
-    layer, arrays, _ = of(case)
-    run = step(layer, True)
+    _, arrays, steps = of(case)
+    run = steps[True]
     w = {name: jnp.asarray(array) for name, array in arrays.items()}
     _, moved = run(w, case.input(), KEY)
+    traces = len(run.traces)
     run({**w, **{name: array for name, array in moved.items() if name in w}}, case.input(seed=1), jax.random.key(8))
-    assert len(run.traces) == 1
+    assert len(run.traces) == traces
 
 
 @law("gradient")
 def test_gradient_is_the_slope(case):
-    """Along a random direction of weights and input, in float64, against a central difference (error about 1e-8)."""
+    """In training, along a random direction of weights and input: in float64, against a central difference.
+
+    The difference errs by about h² and EPS / h, both below 1e-9 here.
+    """
     with enable_x64(True):
-        layer, _, _ = of(case, "float64") if case.kind != "InputLayer" else of(case)
+        layer, arrays, _ = of(case, None if case.kind == "InputLayer" else "float64")
+        fixed = {name: array for name, array in arrays.items() if array.dtype.kind != "f"}
+        start = {name: array for name, array in arrays.items() if array.dtype.kind == "f"}
+        x = case.input() if case.holds == "ids" else case.input().astype("float64")
+        start["x"], fixed["x"] = (x, x) if case.holds == "real" else (np.zeros(1), x)
         rng = np.random.default_rng(2)
-        w = {
-            n: jnp.asarray(a if a.dtype.kind in "iub" else rng.uniform(0.5, 1.5, a.shape))
-            for n, a in layer.arrays.items()
-        }
-        movable = {name: a for name, a in w.items() if jnp.issubdtype(a.dtype, jnp.floating)}
-        whole = case.holds == "ids"
-        start = (movable, jnp.asarray(case.input()) if whole else jnp.asarray(case.input(), "float64"))
-        for training in (False, True):
-            slope, numeric = slopes(layer, w, start, whole, training, rng)
-            np.testing.assert_allclose(slope, numeric, rtol=2e-6, atol=2e-6)
+        direction = {name: rng.normal(size=array.shape) for name, array in start.items()}
 
-
-def slopes(layer, w, start, whole, training, rng, h=1e-6):
-    """The derivative along a random direction, by autodiff and by a difference."""
-    y = jax.eval_shape(lambda a: layer.apply({**w, **a[0]}, a[1], Call(training, KEY)), start)[0]
-    away = jnp.asarray(rng.normal(size=y.shape))
-    direction = jax.tree.map(lambda a: jnp.asarray(rng.normal(size=a.shape)), start[0] if whole else start)
-
-    @jax.jit
-    def both(direction):
+        @compiled
+        @jax.value_and_grad
         def total(t):
-            arrays, x = (start[0], start[1]) if whole else start
-            moved = jax.tree.map(lambda a, d: a + t * d, arrays if whole else (arrays, x), direction)
-            arrays, x = (moved, x) if whole else moved
-            return jnp.sum(away * layer.apply({**w, **arrays}, x, Call(training, KEY))[0])
+            w = {**fixed, **{name: array + t * direction[name] for name, array in start.items()}}
+            x = w.pop("x") if case.holds == "real" else fixed["x"]
+            y, _ = layer.apply(w, jnp.asarray(x), Call(training=True, root=KEY))
+            return jnp.sum(y * np.random.default_rng(3).normal(size=y.shape))
 
-        return jax.grad(total)(0.0), (total(h) - total(-h)) / (2 * h)
-
-    return both(direction)
+        h = 1e-5
+        slope, numeric = total(0.0)[1], (total(h)[0] - total(-h)[0]) / (2 * h)
+        np.testing.assert_allclose(slope, numeric, rtol=1e-6, atol=1e-6)

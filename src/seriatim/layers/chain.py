@@ -3,12 +3,14 @@
 Floor 2. `run` is the whole of a Sequential model; everything else in the library calls it or reads it.
 """
 
+import jax
+
 from ..base import registry
 from ..base.report import UsageError, birthplace
 from .contract import PENALTY, under, within
 from .core import InputLayer
-from .layer import Layer
 from .infer import output_shape
+from .layer import Layer
 
 
 def run(layers, arrays, x, call):
@@ -46,6 +48,17 @@ class Chain(Layer):
     @property
     def children(self):
         return {str(i): layer for i, layer in enumerate(self.chain)}
+
+    def inner_shapes(self, shape):
+        if self.shape_in == shape:
+            return dict(zip(self.children, self.shapes, strict=False))
+        found, dtype = {}, self.input_dtype
+        for i, layer in enumerate(self.chain):
+            found[str(i)] = shape
+            if i + 1 < len(self.chain):
+                shape = output_shape(layer, shape, dtype)
+            dtype = None
+        return found
 
     def declare(self, shape):
         shapes = self.inner_shapes(shape)

@@ -86,7 +86,8 @@ def shadow(layer, w, call):
     ghost.__dict__.update(state)
     twins = {id(layer): ghost}
     for position, (name, child) in enumerate(layer.children.items()):
-        twins[id(child)] = shadow(child, within(w, name), call.at(position))
+        inner = None if call is None else call.at(position)
+        twins[id(child)] = shadow(child, within(w, name), inner)
     for name, value in own.items():
         if name not in state and name not in ("_given", "_children"):
             ghost.__dict__[name] = _rebind(value, twins)

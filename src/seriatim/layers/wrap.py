@@ -110,6 +110,8 @@ class Bidirectional(Wrapper):
         for child in self.children.values():
             if hasattr(child, "zero_output_for_mask"):
                 child.zero_output_for_mask = child.return_sequences
+            if layer.built and not child.built and self.__dict__["_first_arrays"] is None:
+                child.build(layer.input_spec_shape)
         self.stateful, self.return_state = layer.stateful, layer.return_state
         self.return_sequences = layer.return_sequences
 
@@ -228,12 +230,10 @@ config_of = registry.to_config
 
 
 def clone(layer, **changes):
-    """A layer of the same config but for `changes`, with weights of its own."""
+    """A layer of the same config but for `changes`, not built yet."""
     twin = registry.from_config("layer", {**config_of(layer), "config": {**layer.get_config(), **changes}})
     if hasattr(layer, "use_cudnn"):
         twin.use_cudnn = layer.use_cudnn
-    if layer.built:
-        twin.build(layer.input_spec_shape)
     return twin
 
 

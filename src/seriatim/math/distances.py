@@ -202,8 +202,9 @@ def smoothed(y_true, amount, ways):
 def bernoulli(y_true, y_pred, from_logits=False):
     """−y_true · log(p) − (1 − y_true) · log(1 − p), element by element."""
     if from_logits:
-        tail = jnp.log1p(jnp.exp(-jnp.abs(y_pred)))  # shared by log(p) and log(1 − p): one exponential, not two
-        return y_true * (tail + jnp.maximum(-y_pred, 0)) + (1.0 - y_true) * (tail + jnp.maximum(y_pred, 0))
+        above, below = jnp.where(y_pred >= 0, y_pred, 0), jnp.where(y_pred >= 0, 0, -y_pred)
+        tail = jnp.log1p(jnp.exp(-(above + below)))  # shared by log(p) and log(1 − p): one exponential, not two
+        return y_true * (tail + below) + (1.0 - y_true) * (tail + above)
     p = clipped(y_pred)
     return -(y_true * jnp.log(p) + (1.0 - y_true) * jnp.log(1.0 - p))
 
@@ -281,7 +282,7 @@ def sparse_categorical_crossentropy(y_true, y_pred, from_logits=False, ignore_cl
         kept = labels != ignore_class
         counts, y_pred = counts & kept, jnp.where(jnp.expand_dims(kept, axis), y_pred, 1.0)
     if from_logits:
-        y_pred = y_pred - jax.lax.stop_gradient(jnp.max(y_pred, axis=axis, keepdims=True))
+        y_pred = y_pred - jnp.max(jax.lax.stop_gradient(y_pred), axis=axis, keepdims=True)
         loss = jnp.log(jnp.sum(jnp.exp(y_pred), axis=axis)) - picked(y_pred, labels, axis)
     else:
         loss = -jnp.log(clipped(picked(y_pred, labels, axis) / jnp.sum(y_pred, axis=axis)))

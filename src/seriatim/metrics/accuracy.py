@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from ..base import registry, settings
 from ..base.fields import Bool, Int, Number, Text
-from .align import paired, same_rank
-from .mean import FUNCTIONS, MeanMetricWrapper
+from ..math.distances import same_rank
+from .mean import FUNCTIONS, MeanMetricWrapper, paired
 from .metric import CountType
 
 

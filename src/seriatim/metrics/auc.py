@@ -3,7 +3,7 @@
 Floor 2. The four cells are counted at `num_thresholds` thresholds (`confusion.cells`); the area is read from them.
 """
 
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ import numpy as np
 from ..base import registry, settings
 from ..base.fields import Anything, Bool, OneOf, OptionalInt, OptionalText, Whole
 from ..base.report import DataError, UsageError
-from .align import ratio
+from ..math.reductions import ratio
 from .confusion import CELLS, cells, even
 from .metric import CountType, Metric
 

@@ -12,7 +12,8 @@ import numpy as np
 from ..base import registry, settings
 from ..base.fields import Anything, Fraction, OptionalInt, OptionalText, PositiveInt
 from ..base.report import DataError, UsageError
-from .align import ratio, same_rank
+from ..math.distances import same_rank
+from ..math.reductions import beside, ratio
 from .metric import CountType, Metric
 
 CELLS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
@@ -81,8 +82,9 @@ def even(thresholds):
 
 
 def row_weight(weight, y_true):
-    """Weights (b,) or (b, 1) or (b, c) as they meet labels of rank 1 or more."""
-    return same_rank(y_true, weight[..., None], expand=False)[1]
+    """Weights (), (b,), (b, 1) or of the labels' shape, ready to meet the labels."""
+    weight = beside(y_true, weight)[1]
+    return weight[..., 0] if weight.ndim > y_true.ndim else weight
 
 
 def one_class(x, class_id):

@@ -58,7 +58,7 @@ def value(self, tally):
 
 
 def weighing(metric, sample_weight):
-    """`sample_weight` by keyword, as Keras passes it; nothing if it is None and the author's method has no such word."""
+    """`sample_weight` by keyword, as Keras passes it; nothing if it is None and the method does not take it."""
     taken = inspect.signature(metric.update_state).parameters
     known = "sample_weight" in taken or any(p.kind is p.VAR_KEYWORD for p in taken.values())
     if not known and sample_weight is not None:

@@ -12,7 +12,8 @@ import numpy as np
 from ..base import registry
 from ..base.fields import Field, OptionalText, Refused, Text
 from ..math import distances
-from .align import ratio, same_rank
+from ..math.distances import same_rank
+from ..math.reductions import ratio
 from .metric import CountType, Metric
 
 FUNCTIONS = {  # metric functions by name, for configs; accuracy and correlation add theirs
@@ -26,6 +27,12 @@ FUNCTIONS = {  # metric functions by name, for configs; accuracy and correlation
 }  # fmt: skip
 
 
+def paired(y_true, y_pred, dtype=None):
+    """Labels and predictions as arrays of one dtype (the predictions' own, unless given) and one rank."""
+    y_pred = jnp.asarray(y_pred, dtype)
+    return same_rank(jnp.asarray(y_true, y_pred.dtype), y_pred)
+
+
 def by_example(values, sample_weight, reduce, dtype):
     """One value and one weight for each example: axes behind the first are reduced, after weighting where it fits.
 
@@ -35,11 +42,16 @@ def by_example(values, sample_weight, reduce, dtype):
     if sample_weight is not None:
         values, weight = same_rank(values, jnp.asarray(sample_weight, dtype))
         rank = weight.ndim
-        values = reduce(values, axis=tuple(range(rank, values.ndim)))
+        values = reduce(values, axis=tuple(range(rank, values.ndim))) if values.ndim > rank else values
         sample_weight = jnp.broadcast_to(weight, values.shape)
         values = values * sample_weight
-        sample_weight = reduce(sample_weight, axis=tuple(range(1, rank)))
-    return reduce(values, axis=tuple(range(1, values.ndim))), sample_weight
+        sample_weight = by_row(sample_weight, reduce)
+    return by_row(values, reduce), sample_weight
+
+
+def by_row(values, reduce):
+    """The axes behind the first reduced, if there are any."""
+    return reduce(values, axis=tuple(range(1, values.ndim))) if values.ndim > 1 else values
 
 
 class Sum(Metric):

@@ -51,6 +51,7 @@ class Metric(Config, keyword=True):
     family: ClassVar[str] = "metric"
     member: ClassVar[type]  # the nearest class whose zero, add and value are its own, not a shadow's
     masked: ClassVar[bool] = False  # True: as in Keras, the mask of the predictions joins the weights
+    trainable: ClassVar[bool] = False
     summable: ClassVar[bool] = True  # True: the tallies of two devices may be added up, entry by entry
     _direction: ClassVar[str | None] = None  # "up" or "down": what is better
 
@@ -96,7 +97,7 @@ class Metric(Config, keyword=True):
         raise NotImplementedError(f"{type(self).__name__} defines neither value nor result")
 
     def read(self, *tally):
-        """`read(tally)` is what it stands for: `value(tally)`. (Config reads an argument by the same word, with two.)"""
+        """`read(tally)` is what it stands for, `value(tally)`. (With two arguments it is Config's own `read`.)"""
         return self.value(*tally) if len(tally) == 1 else super().read(*tally)
 
     # ---- arguments --------------------------------------------------------------------------------

@@ -8,10 +8,9 @@ from typing import ClassVar
 import jax.numpy as jnp
 
 from ..base import registry
-from ..base.fields import Bool, Int, OptionalInt, Text
-from ..base.fields import Fraction as Share
+from ..base.fields import Bool, Fraction, Int, OptionalInt, Text
 from ..math import distances
-from .align import masked_weight
+from ..math.reductions import weighed
 from .mean import Mean, MeanMetricWrapper
 from .metric import CountType
 
@@ -22,7 +21,7 @@ class BinaryCrossentropy(MeanMetricWrapper):
     name: Text = "binary_crossentropy"
     dtype: CountType = None
     from_logits: Bool = False
-    label_smoothing: Share = 0
+    label_smoothing: Fraction = 0
 
     _direction: ClassVar[str] = "down"
 
@@ -38,7 +37,7 @@ class CategoricalCrossentropy(MeanMetricWrapper):
     name: Text = "categorical_crossentropy"
     dtype: CountType = None
     from_logits: Bool = False
-    label_smoothing: Share = 0
+    label_smoothing: Fraction = 0
     axis: Int = -1
 
     _direction: ClassVar[str] = "down"
@@ -73,7 +72,7 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         values = self.values(y_true, y_pred)
         if self.ignore_class is not None and sample_weight is not None:
             counted = jnp.reshape(y_true != self.ignore_class, values.shape)
-            sample_weight = masked_weight(sample_weight, counted, self.dtype)
+            sample_weight = weighed(sample_weight, counted, self.dtype, "sum")
         return Mean.add(self, tally, values, sample_weight)
 
 

@@ -12,8 +12,7 @@ from ..base import registry, settings
 from ..base.fields import Int, NonNegativeInt, OneOf, Optional, Text
 from ..base.report import DataError
 from ..math import distances
-from .align import paired
-from .mean import FUNCTIONS, Mean, MeanMetricWrapper
+from .mean import FUNCTIONS, Mean, MeanMetricWrapper, paired
 from .metric import CountType, Metric
 
 
