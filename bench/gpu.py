@@ -70,7 +70,9 @@ def measure(workloads, workers, plan, until, say):
         if began + longest > until:
             say(f"no time left for {workload.name}")
             continue
-        alive = {name: (lambda worker=worker: worker) for name, worker in workers.items() if worker.process.poll() is None}
+        alive = {
+            name: (lambda worker=worker: worker) for name, worker in workers.items() if worker.process.poll() is None
+        }
         found = race(workload, alive, plan, say)
         records |= {(workload.name, name): record for name, record in found.items()}
         longest = max(longest, time.perf_counter() - began)
@@ -82,14 +84,16 @@ def arguments():
     parser.add_argument("--only", help="workloads, with commas: " + ", ".join(WORKLOADS))
     parser.add_argument("--frameworks", default=DEFAULT, help="with commas (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--minutes", type=float, default=8.5, help="no workload is begun that may end later (%(default)s)")
+    parser.add_argument(
+        "--minutes", type=float, default=8.5, help="no workload is begun that may end later (%(default)s)"
+    )
     parser.add_argument("--quick", action="store_true", help="a few steps each: does everything run?")
     return parser.parse_args()
 
 
 def main():
     given, began = arguments(), time.perf_counter()
-    say = lambda text: print(f"{time.perf_counter() - began:6.0f} s  {text}", flush=True)  # noqa: E731
+    say = lambda text: print(f"{time.perf_counter() - began:6.0f} s  {text}", flush=True)
     names = present([name for name in FRAMEWORKS if name in given.frameworks.split(",")])
     workloads = [w for w in WORKLOADS.values() if not given.only or w.name in given.only.split(",")]
     plan = Plan(rounds=given.rounds, calls=100, call_limit=0.5, timeout=180)

@@ -1,7 +1,6 @@
 """Keras's side, on the backend that KERAS_BACKEND names; `fit` with everything as Keras has it by default."""
 
 import keras
-
 from keras_words import Fitted
 
 if keras.backend.backend() == "torch":

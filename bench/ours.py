@@ -1,10 +1,10 @@
 """Our side: `fit` on a Sequential."""
 
 import jax
+from keras_words import Fitted
+
 import seriatim
 from seriatim import Sequential, layers, optimizers  # noqa: F401  (names are resolved at first use: here)
-
-from keras_words import Fitted
 
 
 def versions():

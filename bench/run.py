@@ -64,7 +64,9 @@ def measure(workloads, names, plan, say):
         starters = {name: starter(name, plan) for name in names}
         workers = []
         try:
-            found = race(workload, keep(starters, workers), plan, lambda text, i=i: say(f"[{i}/{len(workloads)}] {text}"))
+            found = race(
+                workload, keep(starters, workers), plan, lambda text, i=i: say(f"[{i}/{len(workloads)}] {text}")
+            )
         finally:
             for worker in workers:
                 worker.stop()
@@ -110,7 +112,9 @@ def machine():
         lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
         fields = {name.strip(): text.strip() for name, text in lines.items()}
         model, flags = fields.get("model name", model), fields.get("flags", "")
-    level = next((f", {name}" for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags.split()), "")
+    level = next(
+        (f", {name}" for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags.split()), ""
+    )
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30) if hasattr(os, "sysconf") else 0
     return f"{model}{level}, {cores} cores, {memory:.0f} GiB of memory, {platform.system()}"
 
@@ -165,7 +169,7 @@ def main():
         workloads = [quick(workload) for workload in workloads]
         plan = Plan(rounds=1, epochs=1, calls=3, quick=True)
     began = time.perf_counter()
-    say = lambda text: print(f"{time.perf_counter() - began:6.0f} s  {text}", flush=True)  # noqa: E731
+    say = lambda text: print(f"{time.perf_counter() - began:6.0f} s  {text}", flush=True)
     OUT.mkdir(parents=True, exist_ok=True)
     environment(say)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0

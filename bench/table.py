@@ -56,8 +56,7 @@ def tables(records, names, skip=()):
         if key in skip:
             continue
         rows = [
-            row(WORKLOADS[w].title, {name: value(records.get((w, name)), key) for name in names})
-            for w in workloads
+            row(WORKLOADS[w].title, {name: value(records.get((w, name)), key) for name in names}) for w in workloads
         ]
         parts.append(f"### {title}\n\n{remark}\n\n{grid(head, rows)}")
     parts.append(import_table(records, names, head))

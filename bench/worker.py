@@ -10,6 +10,9 @@ import resource
 import sys
 import time
 import traceback
+from dataclasses import replace
+
+from workloads import WORKLOADS
 
 
 def import_side(name):
@@ -23,15 +26,13 @@ class Bench:
     """The models of one framework by workload."""
 
     def __init__(self, side):
-        from data import arrays  # noqa: PLC0415  (numpy: not before the import of the framework is timed)
-        from workloads import WORKLOADS, quick  # noqa: PLC0415
+        from data import arrays  # here, since it brings NumPy: the import of the framework is timed first
 
-        self.side, self.arrays, self.workloads, self.quick = side, arrays, WORKLOADS, quick
-        self.models = {}
+        self.side, self.arrays, self.models = side, arrays, {}
 
-    def open(self, workload, quick):
+    def open(self, workload, rows):
         """Build the model and train one epoch: the cold start. Making the data is not the framework's time."""
-        found = self.quick(self.workloads[workload]) if quick else self.workloads[workload]
+        found = replace(WORKLOADS[workload], rows=rows)
         began = time.perf_counter()
         x, y = self.arrays(found)
         made = time.perf_counter()

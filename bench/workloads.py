@@ -84,9 +84,12 @@ WORKLOADS = {
     )
 }  # fmt: skip
 
-QUICK_STEPS = 3  # steps an epoch of a trial run
-
 
 def quick(workload):
-    """The same workload with a few steps only, the last of them smaller: does everything run?"""
-    return replace(workload, rows=(QUICK_STEPS - 1) * workload.batch + workload.batch // 2)
+    """The same workload with three steps an epoch, the last of them smaller: does everything run?"""
+    return replace(workload, rows=2 * workload.batch + workload.batch // 2)
+
+
+def longer(workload, times, most=60000):
+    """The same workload with more rows, for machines on which a step is short."""
+    return replace(workload, rows=max(workload.rows, min(most, times * workload.rows)))

@@ -73,7 +73,7 @@ class Embedding(Layer):
         return jnp.take(w["embeddings"], ids, axis=0).astype(self.compute_dtype)
 
     def next_mask(self, x, mask):
-        return jnp.not_equal(x, 0) if self.mask_zero and x is not None else None
+        return jnp.not_equal(seen(self, x), 0) if self.mask_zero else None
 
     def argument(self, name):
         return None if name == "weights" else super().argument(name)  # the table is in the weights, not in the config
@@ -112,11 +112,22 @@ class Masking(Layer):
         return jnp.where(real, floats_in_compute_dtype(self, x), 0)
 
     def next_mask(self, x, mask):
-        return jnp.any(x != self.value(), axis=-1)
+        return jnp.any(seen(self, x) != self.value(), axis=-1)
 
     def value(self):
         """mask_value, a list as an array."""
         return np.asarray(self.mask_value) if isinstance(self.mask_value, (list, tuple)) else self.mask_value
+
+
+def seen(layer, x):
+    """The input, which must be there: without it a mask would be lost in silence."""
+    if x is None:
+        raise UsageError(
+            f"{layer.name} ({type(layer).__name__}) cannot make its mask inside an inner model",
+            at=layer._birthplace, saw="an inner model that begins with another layer",
+            fix="put the layers of the inner model into the outer one",
+        )  # fmt: skip
+    return x
 
 
 registry.add("layer", Embedding, Masking)
