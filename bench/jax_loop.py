@@ -33,7 +33,7 @@ def weights(kind, arguments, width, rng):
     """The arrays of one link whose input has `width` channels."""
 
     def draw(*shape):
-        limit = math.sqrt(6 / (math.prod(shape[:-1]) + shape[-1]))
+        limit = math.sqrt(6 / (math.prod(shape[:-2]) * (shape[-2] + shape[-1])))
         return rng.uniform(-limit, limit, shape).astype(np.float32)
 
     if kind == "dense":

@@ -6,7 +6,8 @@ from keras_words import Fitted
 if keras.backend.backend() == "torch":
     import torch as engine
 
-    engine.set_float32_matmul_precision("high")  # on a GPU: TF32, as XLA does by default
+    if engine.cuda.is_available():
+        engine.set_float32_matmul_precision("high")  # TF32, as XLA does by default
 elif keras.backend.backend() == "tensorflow":
     import tensorflow as engine
 else:
@@ -14,7 +15,7 @@ else:
 
 
 def versions():
-    return {"keras": keras.__version__, engine.__name__: engine.__version__}
+    return {"keras": keras.__version__, engine.__name__: engine.__version__.split("+")[0]}
 
 
 def device():

@@ -61,34 +61,25 @@ def measure(workloads, names, plan, say):
     """All records: {(workload, framework): record}."""
     records = {}
     for i, workload in enumerate(workloads, 1):
-        starters = {name: starter(name, plan) for name in names}
-        workers = []
+        started = []
+        starters = {name: starter(name, plan, started) for name in names}
         try:
-            found = race(
-                workload, keep(starters, workers), plan, lambda text, i=i: say(f"[{i}/{len(workloads)}] {text}")
-            )
+            found = race(workload, starters, plan, lambda text, i=i: say(f"[{i}/{len(workloads)}] {text}"))
         finally:
-            for worker in workers:
+            for worker in started:
                 worker.stop()
         records |= {(workload.name, name): record for name, record in found.items()}
     return records
 
 
-def starter(name, plan):
-    return lambda: Worker(name, PYTHON, OUT, timeout=plan.timeout)
+def starter(name, plan, started):
+    """A function that starts a fresh worker and notes it in `started`, so that it can be stopped."""
 
+    def start():
+        started.append(Worker(name, PYTHON, OUT, timeout=plan.timeout))
+        return started[-1]
 
-def keep(starters, workers):
-    """The same starters, which also note every worker, so that it can be stopped."""
-
-    def noting(start):
-        def noted():
-            workers.append(start())
-            return workers[-1]
-
-        return noted
-
-    return {name: noting(start) for name, start in starters.items()}
+    return start
 
 
 def warm_disk(names, say):
@@ -112,9 +103,8 @@ def machine():
         lines = dict(line.split(":", 1) for line in Path("/proc/cpuinfo").read_text().splitlines() if ":" in line)
         fields = {name.strip(): text.strip() for name, text in lines.items()}
         model, flags = fields.get("model name", model), fields.get("flags", "")
-    level = next(
-        (f", {name}" for flag, name in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags.split()), ""
-    )
+    levels = {"avx512f": ", AVX-512", "avx2": ", AVX2"}
+    level = next((text for flag, text in levels.items() if flag in flags.split()), "")
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30) if hasattr(os, "sysconf") else 0
     return f"{model}{level}, {cores} cores, {memory:.0f} GiB of memory, {platform.system()}"
 
@@ -125,8 +115,9 @@ def headline(records, plan, load, seconds):
     for record in records.values():
         versions |= record.get("versions", {})
     named = ", ".join(f"{name} {version}" for name, version in versions.items())
+    today = datetime.date.today()
     return (
-        f"Measured on {datetime.date.today():%-d %B %Y} on {machine()}, in one run of {seconds / 60:.0f} minutes; "
+        f"Measured on {today.day} {today:%B %Y} on {machine()}, in one run of {seconds / 60:.0f} minutes; "
         f"load of the machine before it: {load:.1f}.\n\n"
         f"Versions: Python {platform.python_version()}, {named}.\n\n"
         f"{plan.rounds} rounds of {plan.epochs} epochs after the first one. Bold: the best of the others."
@@ -164,10 +155,10 @@ def main():
     given = arguments()
     names = chosen(given.frameworks, FRAMEWORKS, "framework")
     workloads = [WORKLOADS[name] for name in chosen(given.only, WORKLOADS, "workload")]
-    plan = Plan(rounds=given.rounds)
+    plan = Plan(rounds=max(1, given.rounds))
     if given.quick:
         workloads = [quick(workload) for workload in workloads]
-        plan = Plan(rounds=1, epochs=1, calls=3, quick=True)
+        plan = Plan(rounds=1, epochs=1, calls=3)
     began = time.perf_counter()
     say = lambda text: print(f"{time.perf_counter() - began:6.0f} s  {text}", flush=True)
     OUT.mkdir(parents=True, exist_ok=True)
@@ -175,13 +166,15 @@ def main():
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > 0.5:
         say(f"the machine is busy (load {load:.1f}): timings will not be steady")
-    whole = not given.quick and len(workloads) == len(WORKLOADS) and len(names) == len(FRAMEWORKS)
     warm_disk(names, say)
+    whole = not given.quick and len(workloads) == len(WORKLOADS) and len(names) == len(FRAMEWORKS)
     started = time.perf_counter()
     records = measure(workloads, names, plan, say)
     head = headline(records, plan, load, time.perf_counter() - started)
     write_lines(records, head)
-    text = f"{head}\n\n{table.tables(records, names)}"
+    text = f"{head}\n\n{table.tables(records, names, skip=("cold_s",))}"
+    if given.quick:
+        text = f"QUICK RUN: three steps an epoch; these numbers say nothing about speed.\n\n{text}"
     print(f"\n{text}\n")
     if whole:
         table.put_in_page(PAGE, text)

@@ -8,10 +8,13 @@ from workloads import WORKLOADS
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 TABLES = (  # title, key of a record, remark
-    ("Training: milliseconds a step", "ms_step", "Warm; the median over the rounds of whole epochs, divided by their steps."),
+    ("Training: milliseconds a step", "ms_step",
+     "Warm; the median over the rounds of whole epochs, divided by their steps."),
     ("Training: seconds an epoch", "epoch", "The same measurement."),
     ("Seconds from the start of the process to the end of the first epoch", "first_epoch_s",
      "Imports, building and compiling included; one fresh process each."),
+    ("Seconds from building the model to the end of its first epoch", "cold_s",
+     "Compiling included, in a process that is running already."),
     ("One row predicted: milliseconds", "predict_ms",
      "`model.predict(row)` in the columns of Keras and ours, a forward call in the loops; the median."),
     ("One row predicted with `model(row)`: milliseconds", "call_ms", "A forward call in all columns; the median."),
@@ -80,7 +83,10 @@ def spread(records):
     apart = [max(r["epoch_s"]) / min(r["epoch_s"]) - 1 for r in records.values() if len(r.get("epoch_s", ())) > 1]
     if not apart:
         return ""
-    return f"Slowest against fastest round of the same framework: {median(apart):.0%} apart in the median case, {max(apart):.0%} at worst."
+    return (
+        f"Slowest against fastest round of the same framework: {median(apart):.0%} apart in the median case, "
+        f"{max(apart):.0%} at worst."
+    )
 
 
 def put_in_page(page, text):

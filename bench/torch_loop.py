@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-torch.set_float32_matmul_precision("high")  # on a GPU: TF32, as XLA does by default
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+if DEVICE.type == "cuda":
+    torch.set_float32_matmul_precision("high")  # TF32, as XLA does by default
 
 
 def versions():

@@ -26,9 +26,8 @@ class Bench:
     """The models of one framework by workload."""
 
     def __init__(self, side):
-        from data import arrays  # here, since it brings NumPy: the import of the framework is timed first
-
-        self.side, self.arrays, self.models = side, arrays, {}
+        self.side, self.models = side, {}
+        self.arrays = importlib.import_module("data").arrays  # it brings NumPy: not before the framework's import
 
     def open(self, workload, rows):
         """Build the model and train one epoch: the cold start. Making the data is not the framework's time."""

@@ -146,6 +146,7 @@ CASES = [
     ("Precision", {"class_id": 2}, multilabel), ("Precision", {"top_k": 2, "thresholds": EVEN}, onehot),
     ("Recall", {}, edges), ("Recall", {"thresholds": [0.1, 0.4, 0.5]}, multilabel),
     ("Recall", {"top_k": 3, "class_id": 1}, onehot), ("Recall", {"top_k": 2}, multilabel),
+    ("Recall", {"thresholds": [round(0.93**i, 3) for i in range(20)]}, multilabel),
     ("SensitivityAtSpecificity", {"specificity": 0.4}, edges),
     ("SensitivityAtSpecificity", {"specificity": 0.4, "num_thresholds": 1}, binary),
     ("SpecificityAtSensitivity", {"sensitivity": 0.5, "class_id": 1, "num_thresholds": 5}, multilabel),
@@ -169,6 +170,7 @@ CASES = [
     ("AUC", {"thresholds": [0.3, 0.8, 0.5]}, multilabel), ("AUC", {"thresholds": [0.5, 0.25, 0.75]}, edges),
     ("AUC", {"thresholds": [0.3, 0.6, 0.8], "multi_label": True}, multilabel), ("AUC", {"num_thresholds": 2}, binary),
     ("AUC", {"thresholds": [0.3, 0.6, 0.8], "label_weights": LABELS}, multilabel),
+    ("AUC", {"thresholds": [round(0.93**i, 3) for i in range(20)], "multi_label": True}, multilabel),
     *[
         (name, {**beta, **kwargs}, data)
         for name, beta in (("FBetaScore", {"beta": 2.0}), ("F1Score", {}))
@@ -184,7 +186,7 @@ CASES = [
     ("OneHotIoU", {"num_classes": 6, "target_class_ids": (0, 2)}, hot_sequence),
     ("OneHotMeanIoU", {"num_classes": 6}, onehot),
 ]  # fmt: skip
-IDS = [f"{n}-{'-'.join(f'{k}={v}' for k, v in kw.items()) or 'plain'}-{d.__name__}" for n, kw, d in CASES]
+IDS = [f"{n}-{'-'.join(f'{k}={v}'[:40] for k, v in kw.items()) or 'plain'}-{d.__name__}" for n, kw, d in CASES]
 
 
 def batches(data):
@@ -610,6 +612,15 @@ def test_many_labels_are_exact_in_half_precision():
     p[0, 299] = 1
     assert float(metrics.sparse_categorical_accuracy(np.array([299]), jnp.asarray(p, "bfloat16"))[0]) == 1
     assert float(metrics.sparse_categorical_accuracy(np.array([298]), jnp.asarray(p, "bfloat16"))[0]) == 0
+
+
+def test_views_are_arrays_to_jax_numpy():
+    metric = metrics.Mean()
+    metric.update_state([1.0, 3.0])
+    found = [jnp.divide(metric.total, metric.count), metric.total / 2, 8 / metric.total, jnp.sqrt(metric.total)]
+    assert [float(value) for value in found] == [2, 2, 2, 2]
+    assert float(jax.jit(lambda total: jnp.sum(total) + 1)(metric.total)) == 5
+    assert repr(metrics.MeanMetricWrapper(metrics.huber, delta=2.0)) == "MeanMetricWrapper(huber, delta=2.0)"
 
 
 def test_shadow_leaves_the_metric_alone():

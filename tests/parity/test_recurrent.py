@@ -135,10 +135,14 @@ OTHERS = [
     ("GRU", {"use_bias": False, "unroll": True, "return_sequences": True}, None),
     ("GRU", {"reset_after": False, "use_bias": False, "recurrent_activation": None}, None),
 ]
-CASES = [(kind, options | way, mask) for kind, options in CELLS for way, mask in WAYS] + OTHERS
+CASES = [
+    (kind, options | way, mask)
+    for i, (kind, options) in enumerate(CELLS)
+    for way, mask in (WAYS if i in (1, 2) else WAYS[1::2])
+]
 
 
-@pytest.mark.parametrize("kind, options, mask", CASES)
+@pytest.mark.parametrize("kind, options, mask", CASES + OTHERS)
 def test_numbers_and_gradients(kind, options, mask):
     ours, theirs = of(kind, units=U, **options), getattr(keras.layers, kind)(U, **options)
     same_weights(ours, theirs, (B, T, F))
@@ -496,10 +500,12 @@ def sequence(name, rows, steps, biased=True):
 def test_own_gradient_is_that_of_autodiff(name, rows, steps, plenty, monkeypatch):
     """In float64: six steps at once, three at once, one at once; with or without sequences, bias, mask, reversal."""
     monkeypatch.setattr(recurrence, "PLENTY", plenty)
-    assert recurrence.steps_at_once(steps, rows) == {(3, 4096): 6, (3, 10): 3, (130, 4096): 1}[rows, plenty]
+    monkeypatch.setattr(recurrence, "SMALL", 0)
     with enable_x64(True):
         whole = (name in ("LSTM", "GRU_BEFORE")) == (plenty == 10)
         cell, x, weights, states, mask = sequence(name, rows, steps, biased=whole)
+        at_once = recurrence.steps_at_once(steps, rows, weights)
+        assert at_once == {(3, 4096): 6, (3, 10): 3, (130, 4096): 1}[rows, plenty]
         options = {"mask": mask if whole else None, "reverse": whole, "sequences": whole}
         first = pull(lambda *a: (recur(cell, *a, **options), ()), x, weights, states)
         monkeypatch.setattr(recurrence, "TANH", ())  # nothing is smooth: autodiff of the same loop
@@ -512,13 +518,14 @@ def test_own_gradient_is_that_of_autodiff(name, rows, steps, plenty, monkeypatch
 def test_gradient_of_the_gradient():
     """The backward loop is plain JAX, so that it can be differentiated again."""
     with enable_x64(True):
-        cell, x, weights, states, _ = sequence("LSTM", 2, 3)
+        cell, x, weights, states, _ = sequence("SIMPLE", 2, 3)
 
-        def slope(scale):
-            return jax.grad(lambda s: recur(cell, s * x, weights, states)[0].sum())(scale)
+        @jax.jit
+        def slopes(scale):
+            return jax.value_and_grad(jax.grad(lambda s: recur(cell, s * x, weights, states)[0].sum()))(scale)
 
-        numeric = (slope(1.0 + 1e-6) - slope(1.0 - 1e-6)) / 2e-6
-        np.testing.assert_allclose(jax.grad(slope)(1.0), numeric, rtol=1e-6)
+        numeric = (slopes(1.0 + 1e-6)[0] - slopes(1.0 - 1e-6)[0]) / 2e-6
+        np.testing.assert_allclose(slopes(1.0)[1], numeric, rtol=1e-6)
 
 
 def test_half_precision_gradients_have_the_types_of_their_arrays():

@@ -7,7 +7,7 @@ import jax
 
 from ..base import registry
 from ..base.report import UsageError, birthplace
-from .contract import PENALTY, under, within
+from .contract import MASK, PENALTY, under, within
 from .core import InputLayer
 from .infer import output_shape
 from .layer import Layer
@@ -22,7 +22,7 @@ def run(layers, arrays, x, call):
         if layer.activity_regularizer is not None:
             found = sum(layer.activity_regularizer(leaf) / len(leaf) for leaf in jax.tree.leaves(y))
             new = {**new, PENALTY: new.get(PENALTY, 0) + found}
-        call = call._replace(mask=layer.next_mask(x, call.mask))
+        call = call._replace(mask=new[MASK] if MASK in new else layer.next_mask(x, call.mask))
         moved.append(new)
         x = y
     return x, moved, call.mask
@@ -66,14 +66,15 @@ class Chain(Layer):
 
     def apply(self, w, x, call):
         arrays = [within(w, str(i)) for i in range(len(self.chain))]
-        y, moved, _ = run(self.chain, arrays, x, call)
-        joined = {}
+        y, moved, mask = run(self.chain, arrays, x, call)
+        joined = {MASK: mask}
         for i, new in enumerate(moved):
-            joined.update(under(str(i), {name: array for name, array in new.items() if name != PENALTY}))
+            joined.update(under(str(i), {n: a for n, a in new.items() if n not in (MASK, PENALTY)}))
         penalties = [new[PENALTY] for new in moved if PENALTY in new]
         return y, {**joined, PENALTY: sum(penalties)} if penalties else joined
 
     def next_mask(self, x, mask):
+        """Asked only from outside a fold; inside, `apply` hands the mask on."""
         for i, layer in enumerate(self.chain):
             mask = layer.next_mask(x if i == 0 else None, mask)
         return mask

@@ -18,10 +18,10 @@ def output_shape(layer, shape, dtype=None):
     """
     check_rank(layer, layer.signature, shape)
     dtype = dtype or layer.compute_dtype
-    first = _probe(layer, shape, dtype, (2, 4096))
+    first = _probe(layer, shape, dtype, (2, 5040))
     if None not in shape[1:]:
         return jax.tree.map(lambda y: (shape[0], *y.shape[1:]), first)
-    second = _probe(layer, shape, dtype, (3, 6144))
+    second = _probe(layer, shape, dtype, (3, 7560))
 
     def merge(a, b):
         return tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))

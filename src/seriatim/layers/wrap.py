@@ -14,7 +14,7 @@ from ..base import registry
 from ..base.fields import Anything, Field, Named, OneOf, Optional, Refused
 from ..base.report import DataError, UsageError
 from .chain import run
-from .contract import PENALTY, under, within
+from .contract import MASK, PENALTY, under, within
 from .core import Lambda
 from .layer import Layer
 from .recurrent import with_states
@@ -75,7 +75,7 @@ class Wrapper(Layer):
 
 def renamed(name, moved):
     """What an inner layer moved, under its name; the penalty belongs to all."""
-    outer = under(name, {key: array for key, array in moved.items() if key != PENALTY})
+    outer = under(name, {key: array for key, array in moved.items() if key not in (MASK, PENALTY)})
     return outer | {PENALTY: moved[PENALTY]} if PENALTY in moved else outer
 
 

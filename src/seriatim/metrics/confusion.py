@@ -18,6 +18,7 @@ from .metric import CountType, Metric
 
 CELLS = ("true_positives", "false_positives", "true_negatives", "false_negatives")
 BELOW_ALL = -1e10  # a prediction that no threshold lets pass
+FEW = 12  # up to so many thresholds, comparing with each is quicker than sorting into buckets
 
 
 def cells(
@@ -48,31 +49,43 @@ def cells(
     weight = jnp.broadcast_to(jnp.asarray(1 if weight is None else weight, dtype), y_pred.shape)
     columns = (-1, y_pred.shape[-1]) if by_label else (-1, 1)
     positive, y_pred, weight = (jnp.reshape(x, columns) for x in (positive, y_pred, weight))
-    count = by_bucket if evenly else by_comparison
-    found = count(y_pred, jnp.where(positive, weight, 0), jnp.where(positive, 0, weight), thresholds)
+    true, false = jnp.where(positive, weight, 0), jnp.where(positive, 0, weight)
+    if evenly:
+        found = by_bucket(steps_passed(y_pred, thresholds), true, false, len(thresholds))
+    elif len(thresholds) > FEW:
+        order = np.argsort(thresholds)
+        passed = jnp.searchsorted(jnp.asarray(thresholds, dtype)[order], y_pred)
+        found = by_bucket(jnp.where(jnp.isnan(y_pred), 0, passed), true, false, len(thresholds))
+        found = [array[np.argsort(order)] for array in found]
+    else:
+        found = by_comparison(y_pred, true, false, jnp.asarray(thresholds, dtype))
     return {cell: array if by_label else array[:, 0] for cell, array in zip(CELLS, found, strict=True)}
 
 
 def by_comparison(y_pred, true, false, thresholds):
-    """Every prediction against every threshold. y_pred, true, false (n, l) -> four arrays (t, l)."""
-    above = y_pred > jnp.asarray(thresholds, y_pred.dtype)[:, None, None]
+    """Every prediction against every threshold. y_pred, true, false (n, l), thresholds (t,) -> four arrays (t, l)."""
+    above = y_pred > thresholds[:, None, None]
     pairs = ((above, true), (above, false), (~above, false), (~above, true))
     return tuple(jnp.sum(jnp.where(where, weight, 0), axis=1) for where, weight in pairs)
 
 
-def by_bucket(y_pred, true, false, thresholds):
-    """Every prediction into the bucket between two even thresholds, then sums from the top: n + t steps, not n·t."""
-    steps = len(thresholds) - 1
-    passed = jnp.ceil(jnp.clip(y_pred, 0, 1) * steps).astype("int32")  # how many thresholds it is above
-    if thresholds[0] < 0:
-        passed = jnp.maximum(passed, 1)
+def by_bucket(passed, true, false, count):
+    """Every prediction into the bucket between two thresholds, then sums from the top: n + t steps, not n·t.
+
+    `passed` (n, l) is how many of the `count` thresholds, the lowest first, lie below a prediction.
+    """
     weights = jnp.stack([true, false], axis=-1)
-    buckets = jnp.zeros((steps + 1, *weights.shape[1:]), weights.dtype)
-    buckets = buckets.at[passed, jnp.arange(y_pred.shape[1])].add(weights, mode="drop")
+    buckets = jnp.zeros((count + 1, *weights.shape[1:]), weights.dtype)
+    buckets = buckets.at[passed, jnp.arange(passed.shape[1])].add(weights, mode="drop")
     above = jnp.cumsum(buckets[:0:-1], axis=0)[::-1]
-    above = jnp.concatenate([above, jnp.zeros_like(buckets[:1])])
     below = jnp.sum(weights, axis=0) - above
     return above[..., 0], above[..., 1], below[..., 1], below[..., 0]
+
+
+def steps_passed(y_pred, thresholds):
+    """How many evenly spaced thresholds lie below each prediction."""
+    passed = jnp.ceil(jnp.clip(y_pred, 0, 1) * (len(thresholds) - 1)).astype("int32")
+    return jnp.maximum(passed, 1) if thresholds[0] < 0 else passed
 
 
 def even(thresholds):

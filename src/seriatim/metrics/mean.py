@@ -160,6 +160,10 @@ class MeanMetricWrapper(Mean):
         values = self.values(jnp.asarray(y_true), jnp.asarray(y_pred))
         return Mean.add(self, tally, values, sample_weight)
 
+    def source(self):
+        options = getattr(self, "options", {}) if "fn" in self.constructor else {}
+        return super().source()[:-1] + "".join(f", {name}={value!r}" for name, value in options.items()) + ")"
+
     def get_config(self):
         config = super().get_config()
         return {**config, **registry.to_config(self.options)} if "fn" in self.constructor else config

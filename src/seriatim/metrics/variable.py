@@ -4,7 +4,9 @@ Floor 2. Keras's habit of reading and assigning a metric's state, without a seco
 """
 
 import operator
+from types import SimpleNamespace
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -120,3 +122,16 @@ for _name in ("add", "sub", "mul", "truediv", "floordiv", "pow", "mod", "matmul"
     setattr(MetricVariable, f"__r{_name}__", _reflected(_name))
 for _name in ("neg", "abs", "lt", "le", "gt", "ge"):
     setattr(MetricVariable, f"__{_name}__", _operator(_name))
+
+
+def _flatten(variable):
+    return (variable.metric.box[variable.key],), (variable.metric.name, variable.key)
+
+
+def _unflatten(where, leaves):
+    name, key = where
+    return MetricVariable(SimpleNamespace(name=name, box={key: leaves[0]}), key)
+
+
+# so that functions of jax.numpy take a view as they take an array, inside a compiled loop and outside
+jax.tree_util.register_pytree_node(MetricVariable, _flatten, _unflatten)
