@@ -44,4 +44,4 @@ $(VENV)/examples: $(BIN)/python pyproject.toml
 	touch $@ $(VENV)/installed
 
 clean:
-	rm -rf $(VENV) build dist out .pytest_cache .ruff_cache
+	rm -rf $(VENV) .venv-bench bench/out build dist out .pytest_cache .ruff_cache

@@ -172,7 +172,7 @@ def main():
     records = measure(workloads, names, plan, say)
     head = headline(records, plan, load, time.perf_counter() - started)
     write_lines(records, head)
-    text = f"{head}\n\n{table.tables(records, names, skip=("cold_s",))}"
+    text = f"{head}\n\n{table.tables(records, names, skip=('cold_s',))}"
     if given.quick:
         text = f"QUICK RUN: three steps an epoch; these numbers say nothing about speed.\n\n{text}"
     print(f"\n{text}\n")

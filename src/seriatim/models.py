@@ -1,6 +1,6 @@
 """`seriatim.models`: Sequential, and the files it is kept in. Floor 6."""
 
-from .saving import load_model, model_from_json, save_model
+from .files import load_model, model_from_json, save_model
 from .sequential import Sequential
 
 

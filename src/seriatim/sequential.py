@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import losses, metrics, optimizers, saving
+from . import files, losses, metrics, optimizers
 from .base import registry, settings
 from .base.config import Config
 from .base.report import DataError, UsageError, birthplace
@@ -19,7 +19,7 @@ from .data.source import Batch
 from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
 from .layers.chain import Chain, every_layer, run
-from .layers.contract import Call
+from .layers.contract import MASK, PENALTY, Call
 from .layers.variable import is_traced
 from .train import fit as training
 from .train.session import plain
@@ -252,9 +252,7 @@ class Sequential(Chain):
         """The prediction for some rows, padded to a power of two so that few programs serve all sizes."""
         x = self.conform(Batch(x)).x
         rows = len(x)
-        if self.forward is None:
-            self.forward = programs_for(make_plan(self.chain)).predict, self.rowwise, self.stateful
-        program, rowwise, stateful = self.forward
+        program, rowwise, stateful = self.forward_program()
         if rowwise and rows & (rows - 1):
             room = 1 << rows.bit_length()
             x = np.concatenate([np.asarray(x), np.zeros((room - rows, *x.shape[1:]), x.dtype)])
@@ -262,6 +260,12 @@ class Sequential(Chain):
         if stateful:
             self.keep_state(moved)
         return np.asarray(pred)[:rows] if isinstance(pred, jax.Array) else jax.tree.map(lambda y: np.asarray(y)[:rows], pred)
+
+    def forward_program(self):
+        """(compiled forward pass, rowwise, stateful), until the chain changes or is compiled."""
+        if self.forward is None:
+            self.forward = programs_for(make_plan(self.chain)).predict, self.rowwise, self.stateful
+        return self.forward
 
     @property
     def rowwise(self):
@@ -327,10 +331,13 @@ class Sequential(Chain):
         x = x if is_traced(x) else jnp.asarray(to_array(x, "x"))
         self.ready_to_predict(Batch(x))
         x = self.conform(Batch(x)).x
-        root = jax.random.key(settings.next_seed()) if training else None
-        y, moved, _ = run(self.chain, self.device_arrays(), x, Call(bool(training), root, mask))
-        if training or self.stateful:
-            self.keep_state([{n: a for n, a in new.items() if n != "penalty"} for new in moved])
+        if not training and mask is None and not is_traced(x):
+            y, moved = self.forward_program()[0](self.device_arrays(), x)
+        else:
+            root = jax.random.key(settings.next_seed()) if training else None
+            y, moved, _ = run(self.chain, self.device_arrays(), x, Call(bool(training), root, mask))
+        if not is_traced(x):
+            self.keep_state([{n: a for n, a in new.items() if n not in (MASK, PENALTY)} for new in moved])
         return y
 
     # ---- weights -------------------------------------------------------------------------------------
@@ -357,15 +364,15 @@ class Sequential(Chain):
 
     def save(self, filepath, overwrite=True, zipped=None, **options):
         """Write architecture, weights, compile arguments and optimizer state: `.keras`, or legacy `.h5`."""
-        saving.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **options)
+        files.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **options)
 
     def save_weights(self, filepath, overwrite=True, max_shard_size=None):
         """Write the weights alone: `.weights.h5` (Keras's layout) or `.safetensors`."""
-        saving.save_weights(self, filepath, overwrite=overwrite)
+        files.save_weights(self, filepath, overwrite=overwrite)
 
     def load_weights(self, filepath, skip_mismatch=False, **options):
         """Read weights that a chain like this one has written (ours or Keras's)."""
-        saving.load_weights(self, filepath, skip_mismatch=skip_mismatch, **options)
+        files.load_weights(self, filepath, skip_mismatch=skip_mismatch, **options)
 
     def get_compile_config(self):
         if not self.compiled:

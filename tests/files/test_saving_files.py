@@ -23,7 +23,7 @@ import pytest
 from seriatim import layers, saving
 from seriatim.base import registry
 from seriatim.base.report import FileError
-from seriatim.saving import door, hdf5, keras_zip, layout, legacy, record, restore
+from seriatim.files import door, hdf5, keras_zip, layout, legacy, record, restore
 from seriatim.sequential import Sequential
 
 HERE = Path(__file__).parent
@@ -823,3 +823,29 @@ def test_newer_files_say_so(tmp_path):
 
 def test_every_suffix_has_a_reader():
     assert set(door.SUFFIXES) == {".weights.h5", ".weights.json", ".keras", ".h5", ".hdf5", ".safetensors", ".json"}
+
+
+class Words(layers.Layer):
+    """A layer that keeps a vocabulary beside its arrays."""
+
+    words = ("a", "b")
+
+    def call(self, x):
+        return x
+
+    def get_assets(self):
+        return {"vocabulary.txt": "\n".join(self.words).encode()}
+
+    def set_assets(self, files):
+        self.words = tuple(files["vocabulary.txt"].decode().split("\n"))
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_assets_travel_with_the_model(zipped, tmp_path):
+    registry.register_keras_serializable()(Words)
+    model = Sequential([layers.Input((3,)), Words(), layers.Dense(2)])
+    model.layers[0].words = ("x", "y", "ü")
+    path = tmp_path / ("m.keras" if zipped else "m")
+    saving.save_model(model, path, zipped=zipped)
+    assert saving.read(path).meta["assets"] == {"layers/words/vocabulary.txt": "x\ny\nü".encode()}
+    assert saving.load_model(path).layers[0].words == ("x", "y", "ü")

@@ -16,13 +16,13 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 FLOORS = {
     "base": 0,
     "math": 1, "kernels": 1,
-    "layers": 2, "losses": 2, "metrics": 2, "optimizers": 2, "data": 2, "saving": 2, "diagnose": 2,
+    "layers": 2, "losses": 2, "metrics": 2, "optimizers": 2, "data": 2, "files": 2, "diagnose": 2,
     "engine": 3,
     "train": 4, "export": 4,
     "sequential": 5,
 }  # fmt: skip
 DOOR = 6
-NO_JAX = ("base", "saving", "diagnose")
+NO_JAX = ("base", "files", "diagnose")
 OPTIONAL = {"matplotlib", "pandas", "IPython", "cairosvg", "polars", "PIL"}
 LONGEST_FILE, LONGEST_FUNCTION = 520, 60
 

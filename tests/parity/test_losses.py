@@ -82,7 +82,7 @@ def embeddings(rng, shape):
 
 
 def spellings(rng, shape):
-    return np.array([[1, 2, 2, 0], [3, 1, 0, 0], [0, 0, 0, 0], [1, 1, 1, 0]]), rng.normal(size=(4, 8, 5))
+    return np.array([[1, 2, 2, 0], [3, 1, 0, 0], [0, 0, 0, 0], [1, 2, 0, 2]]), rng.normal(size=(4, 8, 5))
 
 
 PLAIN = {
@@ -223,13 +223,11 @@ def test_functions(name):
     for shape in SHAPES:
         y, p = data(SNAKE[name], shape, 2)
         y = y if SNAKE[name] in (classes, embeddings, spellings) else y.astype("float32")
-        mine, reference = ([lambda p, f=getattr(side, name): [f(y, p, **options)]][0] for side in (ours, theirs))
-        close(mine(p), reference(p), tolerance)
+        mine, reference = (getattr(side, name)(y, p, **options) for side in (ours, theirs))
+        close([mine], [reference], tolerance)
 
 
-@pytest.mark.parametrize(
-    "name", ["MeanSquaredError", "Huber", "BinaryCrossentropy", "Hinge", "Poisson", "KLDivergence"]
-)
+@pytest.mark.parametrize("name", ["MeanSquaredError", "BinaryCrossentropy", "KLDivergence"])
 @pytest.mark.parametrize("labels, outputs", [((5,), (5, 1)), ((5, 1), (5,)), ((5, 4), (5, 4, 1)), ((5, 4, 1), (5, 4))])
 def test_a_last_axis_of_one_may_be_missing(name, labels, outputs):
     rng = np.random.default_rng(0)

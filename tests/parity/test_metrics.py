@@ -562,7 +562,7 @@ def test_too_early_and_too_late():
 
 
 BAD = [
-    ("AUC", {"num_thresholds": 1}), ("AUC", {"curve": "RUC"}), ("AUC", {"num_labels": 2}),
+    ("AUC", {"num_thresholds": 1}), ("AUC", {"curve": "RUC"}), ("AUC", {"num_labels": 2}), ("AUC", {"num_thresholds": None}),
     ("AUC", {"summation_method": "trapezoid"}), ("Precision", {"thresholds": [0.5, 2]}), ("Recall", {"thresholds": -1}),
     ("SensitivityAtSpecificity", {"specificity": 2}), ("PrecisionAtRecall", {"recall": 0.5, "num_thresholds": 0}),
     ("FBetaScore", {"average": "mini"}), ("FBetaScore", {"beta": -1.0}), ("FBetaScore", {"beta": 1}),
@@ -612,6 +612,11 @@ def test_many_labels_are_exact_in_half_precision():
     p[0, 299] = 1
     assert float(metrics.sparse_categorical_accuracy(np.array([299]), jnp.asarray(p, "bfloat16"))[0]) == 1
     assert float(metrics.sparse_categorical_accuracy(np.array([298]), jnp.asarray(p, "bfloat16"))[0]) == 0
+
+
+def test_weights_cut_to_whole_numbers_are_told():
+    with pytest.warns(UserWarning, match="weight.*float.*casting"):
+        metrics.MeanIoU(num_classes=3).update_state([0, 1], [0, 1], np.array([0.2, 0.3]))
 
 
 def test_views_are_arrays_to_jax_numpy():

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ..base import registry, settings
-from ..base.fields import Anything, Bool, OneOf, OptionalInt, OptionalText, Whole
+from ..base.fields import Anything, Bool, OneOf, Optional, OptionalInt, OptionalText, Whole
 from ..base.report import DataError, UsageError
 from ..math.reductions import ratio
 from .confusion import CELLS, cells, even
@@ -38,7 +38,7 @@ class AUC(Metric):
     0.75
     """
 
-    num_thresholds: Annotated[int, Whole(2)] = 200
+    num_thresholds: Annotated[int | None, Optional(Whole())] = 200
     curve: Annotated[str, CurveName("ROC", "PR", "PRGAIN")] = "ROC"
     summation_method: Annotated[str, OneOf("interpolation", "majoring", "minoring")] = "interpolation"
     name: OptionalText = None
@@ -57,7 +57,11 @@ class AUC(Metric):
                 "AUC counts labels apart only with multi_label=True",
                 saw=f"num_labels={self.num_labels}, multi_label=False", fix="multi_label=True, or no num_labels",
             )  # fmt: skip
-        given, steps = self.thresholds, self.num_thresholds - 1
+        given, steps = self.thresholds, (self.num_thresholds or 0) - 1
+        if given is None and steps < 1:
+            raise UsageError(
+                "AUC needs two thresholds or more", saw=f"num_thresholds={self.num_thresholds}", want="2 or more"
+            )
         inner = [i / steps for i in range(1, steps)] if given is None else sorted(float(t) for t in given)
         self.inner = None if given is None else inner
         self.evenly = given is None or even([0.0, *inner, 1.0])

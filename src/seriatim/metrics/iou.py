@@ -3,6 +3,7 @@
 Floor 2. The table counts in whole numbers, as Keras's does, unless another dtype is asked for.
 """
 
+import warnings
 from typing import Annotated, Any, ClassVar
 
 import jax.numpy as jnp
@@ -12,6 +13,7 @@ from ..base import registry, settings
 from ..base.fields import Anything, Bool, Int, Number, OptionalInt, OptionalText, PositiveInt
 from ..base.report import UsageError
 from .metric import ComputeType, Metric
+from .variable import MetricVariable
 
 TableType = Annotated[Any, ComputeType("int32")]
 
@@ -51,6 +53,11 @@ class IoU(Metric):
     def zero(self, y=None, p=None):
         return {"total_confusion_matrix": np.zeros((self.num_classes, self.num_classes), self.dtype)}
 
+    @property
+    def total_cm(self):
+        """The table so far: labels down, predictions across."""
+        return MetricVariable(self, "total_confusion_matrix")
+
     def class_ids(self, y_true, y_pred):
         """Labels and predictions as flat class ids."""
         y_true = jnp.asarray(y_true) if self.sparse_y_true else jnp.argmax(jnp.asarray(y_true), self.axis)
@@ -59,7 +66,13 @@ class IoU(Metric):
 
     def add(self, tally, y_true, y_pred, sample_weight=None):
         y_true, y_pred = self.class_ids(y_true, y_pred)
-        weight = jnp.asarray(1 if sample_weight is None else sample_weight).astype(self.dtype)
+        weight = jnp.asarray(1 if sample_weight is None else sample_weight)
+        if jnp.issubdtype(weight.dtype, jnp.floating) and jnp.issubdtype(self.dtype, jnp.integer):
+            warnings.warn(
+                f"{self.name} counts in {self.dtype}, so the weight of type float is cut to a whole number (a casting "
+                "that may lose it); give dtype='float32'", stacklevel=3,
+            )  # fmt: skip
+        weight = weight.astype(self.dtype)
         weight = jnp.broadcast_to(jnp.reshape(weight, -1) if weight.ndim > 1 else weight, y_true.shape)
         counts = (y_true >= 0) & (y_true < self.num_classes) & (y_pred >= 0) & (y_pred < self.num_classes)
         if self.ignore_class is not None:
