@@ -43,7 +43,10 @@ def draw(image):
     """One image as text: two rows of pixels a line."""
     ink = image[4:24, 4:24] > 90
     shapes = {(False, False): " ", (True, False): "▀", (False, True): "▄", (True, True): "█"}
-    return ["".join(shapes[top, low] for top, low in zip(*pair, strict=True)) for pair in zip(ink[::2], ink[1::2], strict=True)]
+    return [
+        "".join(shapes[top, low] for top, low in zip(*pair, strict=True))
+        for pair in zip(ink[::2], ink[1::2], strict=True)
+    ]
 
 
 def show_mistakes(images, truth, probabilities, most=5):
@@ -87,7 +90,9 @@ def main():
 
     model.save(OUT / "digits.keras")
     again = load_model(OUT / "digits.keras")
-    print(f"\nsaved and reloaded: it reads {again.predict(x_test[:10], verbose=0).argmax(-1)}, and that is {y_test[:10]}")
+    print(
+        f"\nsaved and reloaded: it reads {again.predict(x_test[:10], verbose=0).argmax(-1)}, and that is {y_test[:10]}"
+    )
     print("see", plot_model(model, OUT / "digits.svg"), "and", plot_history(history, OUT / "digits_history.svg"))
 
 

@@ -64,7 +64,9 @@ def main():
     part = np.random.permutation(len(x))
     train, val, test = np.split(part, [int(0.5 * len(x)), int(0.75 * len(x))])
     x = x.fillna(x.iloc[train].median()).to_numpy("float32")
-    print(f"{len(x)} patients, {y.mean():.1%} hypothyroid: {len(train)} to train on, {len(val)} to choose by, {len(test)} to test")
+    print(
+        f"{len(x)} patients, {y.mean():.1%} hypothyroid: {len(train)} to train on, {len(val)} to choose by, {len(test)} to test"
+    )
 
     scale = Normalization()
     scale.adapt(x[train])
@@ -86,17 +88,26 @@ def main():
     )  # fmt: skip
 
     p_val, p_test = model.predict(x[val], verbose=0)[:, 0], model.predict(x[test], verbose=0)[:, 0]
-    print("test, threshold 0.5:", {k: round(v, 3) for k, v in model.evaluate(x[test], y[test], verbose=0, return_dict=True).items()})
+    print(
+        "test, threshold 0.5:",
+        {k: round(v, 3) for k, v in model.evaluate(x[test], y[test], verbose=0, return_dict=True).items()},
+    )
     print(f"calling everybody healthy: accuracy {1 - y[test].mean():.3f}\n")
 
     thresholds = np.linspace(0.02, 0.98, 49)
     best = min(thresholds, key=lambda t: cost(y[val], p_val > t))
     print("threshold   found  missed  false alarms   cost      (validation part: the choice is made here)")
     for t in sorted({0.1, 0.3, 0.5, 0.7, 0.9, round(float(best), 2)}):
-        print(f"{t:9.2f} {'{:7d} {:7d} {:13d}'.format(*count(y[val], p_val > t))} {cost(y[val], p_val > t):6d}{'  <- cheapest' if t == round(float(best), 2) else ''}")
+        print(
+            f"{t:9.2f} {'{:7d} {:7d} {:13d}'.format(*count(y[val], p_val > t))} {cost(y[val], p_val > t):6d}{'  <- cheapest' if t == round(float(best), 2) else ''}"
+        )
     found, missed, alarms = count(y[test], p_test > best)
-    print(f"\ntest part, threshold {best:.2f}: {found} of {found + missed} patients found, {alarms} false alarms among {len(test)} people;")
-    print(f"precision {found / (found + alarms):.2f}, recall {found / (found + missed):.2f}, cost {cost(y[test], p_test > best)} (of everybody sent home: {MISSED * (found + missed)})")
+    print(
+        f"\ntest part, threshold {best:.2f}: {found} of {found + missed} patients found, {alarms} false alarms among {len(test)} people;"
+    )
+    print(
+        f"precision {found / (found + alarms):.2f}, recall {found / (found + missed):.2f}, cost {cost(y[test], p_test > best)} (of everybody sent home: {MISSED * (found + missed)})"
+    )
     model.save(OUT / "rare_events.keras")
 
 

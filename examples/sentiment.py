@@ -9,16 +9,8 @@ import bz2
 import csv
 import re
 import sys
-from collections import Counter
 from importlib.util import find_spec
 from pathlib import Path
-
-import numpy as np
-
-from seriatim import Sequential
-from seriatim.callbacks import EarlyStopping
-from seriatim.layers import LSTM, Bidirectional, Dense, Dropout, Embedding, Input, SpatialDropout1D
-from seriatim.utils import pad_sequences, plot_history, set_random_seed
 
 OUT = Path("out")
 LENGTH = 40  # words of a review that are read; the longest have more

@@ -2,9 +2,21 @@
 
 from .base.policy import DTypePolicy
 from .base.settings import (
-    disable_interactive_logging, enable_interactive_logging, epsilon, floatx, image_data_format,
-    is_interactive_logging_enabled, max_epochs, max_steps_per_epoch, policy_name, set_epsilon, set_floatx,
-    set_image_data_format, set_max_epochs, set_max_steps_per_epoch, set_policy_name,
+    disable_interactive_logging,
+    enable_interactive_logging,
+    epsilon,
+    floatx,
+    image_data_format,
+    is_interactive_logging_enabled,
+    max_epochs,
+    max_steps_per_epoch,
+    policy_name,
+    set_epsilon,
+    set_floatx,
+    set_image_data_format,
+    set_max_epochs,
+    set_max_steps_per_epoch,
+    set_policy_name,
 )  # fmt: skip
 
 

@@ -37,7 +37,9 @@ def demo(out=Path("out"), epochs=12):
     model.summary()
     model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
     calm = ReduceLROnPlateau("loss", factor=0.5, patience=1)
-    history = model.fit(x_train, y_train, batch_size=64, epochs=epochs, validation_data=(x_test, y_test), callbacks=[calm])
+    history = model.fit(
+        x_train, y_train, batch_size=64, epochs=epochs, validation_data=(x_test, y_test), callbacks=[calm]
+    )
     _, accuracy = model.evaluate(x_test, y_test, verbose=0)
     console.print(f"\ntest accuracy [bold]{accuracy:.2%}[/bold]\n")
     show_confusion(console, y_test, model.predict(x_test, verbose=0).argmax(-1))
@@ -45,7 +47,9 @@ def demo(out=Path("out"), epochs=12):
     again = load_model(out / "digits.keras")
     same = np.array_equal(again.predict(x_test[:1]), model.predict(x_test[:1]))
     seen = again.predict(x_test[:1], verbose=0)[0]
-    console.print(f"saved, reloaded: the first test digit is a {seen.argmax()} ({seen.max():.1%} sure; it is a {y_test[0]})")
+    console.print(
+        f"saved, reloaded: the first test digit is a {seen.argmax()} ({seen.max():.1%} sure; it is a {y_test[0]})"
+    )
     console.print(f"the reloaded model predicts the same bits: {'yes' if same else 'NO'}")
     for path in (plot_model(model, out / "model.svg"), plot_history(history, out / "history.svg")):
         console.print(f"drawn into {path}")

@@ -60,7 +60,7 @@ class Loss(Config, keyword=True):
     """
 
     family: ClassVar[str] = "loss"
-    counting: ClassVar[bool] = False  # True: labels that are whole numbers stay so
+    counting: ClassVar[bool] = False  # True: labels are class numbers and keep their own type
 
     name: OptionalText = None
     reduction: Reduced = "sum_over_batch_size"
@@ -178,7 +178,8 @@ COUNTING = (*distances.COUNTING, sparse_categorical_crossentropy, circle)
 class Distance(Loss):
     """A loss whose `call` is one function `fn(y_true, y_pred, **options)`.
 
-    After its own arguments, a member takes `reduction`, `name` (its class in snake case) and `dtype`.
+    After its own arguments, a member takes `reduction`, `name` (its class in snake case) and `dtype`. Differs from
+    Keras: for our own functions, labels that would have to be stretched to meet the predictions are refused.
     """
 
     fn: ClassVar[Any]

@@ -156,7 +156,7 @@ class Sequential(Chain):
         elif x.ndim == len(shape) + 1 and x.shape[-1] == 1:
             x = x[..., 0]
         fits = x.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape[1:], x.shape[1:], strict=True))
-        if not fits or (shape[0] is not None and x.shape[0] > shape[0]):
+        if not fits:
             first = self.chain[0]
             one = x.shape == tuple(shape[1:])
             raise DataError(
@@ -259,7 +259,11 @@ class Sequential(Chain):
         pred, moved = program(self.device_arrays(), x)
         if stateful:
             self.keep_state(moved)
-        return np.asarray(pred)[:rows] if isinstance(pred, jax.Array) else jax.tree.map(lambda y: np.asarray(y)[:rows], pred)
+        return (
+            np.asarray(pred)[:rows]
+            if isinstance(pred, jax.Array)
+            else jax.tree.map(lambda y: np.asarray(y)[:rows], pred)
+        )
 
     def forward_program(self):
         """(compiled forward pass, rowwise, stateful), until the chain changes or is compiled."""
@@ -386,7 +390,15 @@ class Sequential(Chain):
         config["loss"] = revive(losses, config.get("loss"))
         for name in ("metrics", "weighted_metrics"):
             config[name] = revive(metrics, config.get(name))
-        known = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics", "run_eagerly", "steps_per_execution")
+        known = (
+            "optimizer",
+            "loss",
+            "loss_weights",
+            "metrics",
+            "weighted_metrics",
+            "run_eagerly",
+            "steps_per_execution",
+        )
         self.compile(**{name: config[name] for name in known if name in config})
 
     def to_json(self, **options):

@@ -7,8 +7,13 @@ import numpy as np
 
 from .backend import clear_session, standardize_dtype
 from .base.registry import (
-    custom_object_scope, from_config, get_custom_objects, get_registered_name, get_registered_object,
-    register_keras_serializable, to_config,
+    custom_object_scope,
+    from_config,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+    to_config,
 )  # fmt: skip
 from .base.report import DataError, Missing, UsageError
 from .data.source import PyDataset

@@ -68,14 +68,19 @@ def test_keep_clone_and_json(tmp_path):
         model.save(tmp_path / name)
         again = load_model(tmp_path / name)
         np.testing.assert_array_equal(again.predict(x), model.predict(x))
-        a, b = (m.fit(x, y, epochs=2, verbose=0, shuffle=False).history["loss"] for m in (again, load_model(tmp_path / name)))
+        a, b = (
+            m.fit(x, y, epochs=2, verbose=0, shuffle=False).history["loss"]
+            for m in (again, load_model(tmp_path / name))
+        )
         assert a == b
     # the optimizer's state is kept: training goes on as if it had not been interrupted
     again = load_model(tmp_path / "m.keras")
     straight = model.fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"]
     assert again.fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"] == straight
     fresh = clone_model(model)
-    assert fresh.count_params() == model.count_params() and not np.array_equal(fresh.get_weights()[0], model.get_weights()[0])
+    assert fresh.count_params() == model.count_params() and not np.array_equal(
+        fresh.get_weights()[0], model.get_weights()[0]
+    )
     assert model_from_json(model.to_json()).output_shape == (None, 2)
     model.save_weights(tmp_path / "m.weights.h5")
     fresh.load_weights(tmp_path / "m.weights.h5")
@@ -83,11 +88,13 @@ def test_keep_clone_and_json(tmp_path):
 
 
 def test_repr_is_source():
-    from seriatim.layers import Conv1D, Input  # noqa: F401 - names that the printed source uses
+    from seriatim.layers import Conv1D, Input
 
     model = Sequential([Input((9, 2)), Conv1D(4, 3, padding="same", activation="relu"), Flatten(), Dense(2)])
     again = eval(repr(model))
-    assert [layer.get_config().keys() for layer in again.layers] == [layer.get_config().keys() for layer in model.layers]
+    assert [layer.get_config().keys() for layer in again.layers] == [
+        layer.get_config().keys() for layer in model.layers
+    ]
     assert repr(again) == repr(model)
     assert "parameters" in repr(model)
 

@@ -58,7 +58,10 @@ def test_weights_of_samples_and_weighted_metrics():
     x, y = data()
     w = np.linspace(0, 2, len(x)).astype("float32")
     ours, theirs = pair(
-        mlp, "sparse_categorical_crossentropy", metrics=["accuracy"], weighted_metrics=["accuracy", "sparse_categorical_crossentropy"]
+        mlp,
+        "sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+        weighted_metrics=["accuracy", "sparse_categorical_crossentropy"],
     )
     compare(ours, theirs, x=x, y=y, sample_weight=w, epochs=2, validation_data=(x[:20], y[:20], w[:20]))
 
@@ -114,7 +117,10 @@ def test_evaluate_predict_and_batches():
     np.testing.assert_allclose(ours.predict(x[:1]), theirs.predict(x[:1], verbose=0), **CLOSE)
     np.testing.assert_allclose(ours.train_on_batch(x, y), theirs.train_on_batch(x, y), **CLOSE)
     np.testing.assert_allclose(ours.test_on_batch(x, y), theirs.test_on_batch(x, y), **CLOSE)
-    assert ours.evaluate(x, y, verbose=0, return_dict=True).keys() == theirs.evaluate(x, y, verbose=0, return_dict=True).keys()
+    assert (
+        ours.evaluate(x, y, verbose=0, return_dict=True).keys()
+        == theirs.evaluate(x, y, verbose=0, return_dict=True).keys()
+    )
     np.testing.assert_allclose(np.asarray(ours(x, training=False)), np.asarray(theirs(x, training=False)), **CLOSE)
 
 

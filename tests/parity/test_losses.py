@@ -6,6 +6,7 @@ place (6e-8), so 1e-6 of the largest entry holds for all but two. The circle los
 than Keras does.
 """
 
+import doctest
 import inspect
 import itertools
 import pickle
@@ -23,6 +24,7 @@ from keras.src.losses.losses import LossFunctionWrapper as TheirWrapper
 import seriatim.losses as ours
 from seriatim.base.registry import register_keras_serializable
 from seriatim.base.report import DataError, UsageError
+from seriatim.math import distances, reductions
 
 LOOSE = {"Circle": 2e-5, "CTC": 5e-6}
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
@@ -324,7 +326,8 @@ def test_class_numbers_stay_whole():
     # float16 knows no 2049: Keras casts labels to the loss's dtype first, and picks class 2048
     p = np.full((1, 4000), -5.0, "float32")
     p[0, 2049] = 9.0
-    assert float(ours.SparseCategoricalCrossentropy(from_logits=True, dtype="float16")([2049], p)) < 0.1
+    for label in (2049, 2049.0):
+        assert float(ours.SparseCategoricalCrossentropy(from_logits=True, dtype="float16")([label], p)) < 0.1
     column = ours.CategoricalGeneralizedCrossEntropy(reduction=None)([[0], [1]], [[0.9, 0.1], [0.3, 0.7]])
     assert column.shape == (2,)  # Keras: (2, 2)
 
@@ -458,6 +461,11 @@ def test_losses_written_for_keras():
             self.factor = factor
 
     assert Unsaid.from_config(Unsaid(4, name="u").get_config()).factor == 4
+
+
+def test_the_examples_in_the_docstrings():
+    for module in (ours, distances, reductions):
+        assert doctest.testmod(module, optionflags=doctest.ELLIPSIS).failed == 0
 
 
 def test_dtype_is_the_float_type_of_the_settings():

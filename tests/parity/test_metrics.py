@@ -562,7 +562,8 @@ def test_too_early_and_too_late():
 
 
 BAD = [
-    ("AUC", {"num_thresholds": 1}), ("AUC", {"curve": "RUC"}), ("AUC", {"num_labels": 2}), ("AUC", {"num_thresholds": None}),
+    ("AUC", {"num_thresholds": 1}), ("AUC", {"curve": "RUC"}), ("AUC", {"num_labels": 2}),
+    ("AUC", {"num_thresholds": None}),
     ("AUC", {"summation_method": "trapezoid"}), ("Precision", {"thresholds": [0.5, 2]}), ("Recall", {"thresholds": -1}),
     ("SensitivityAtSpecificity", {"specificity": 2}), ("PrecisionAtRecall", {"recall": 0.5, "num_thresholds": 0}),
     ("FBetaScore", {"average": "mini"}), ("FBetaScore", {"beta": -1.0}), ("FBetaScore", {"beta": 1}),

@@ -72,7 +72,7 @@ class Config:
 
     def __init__(self, *args, **kwargs):
         for name, value in self.bind(args, self.translate(dict(kwargs))).items():
-            setattr(self, name, self.read(name, value))
+            setattr(self, name, self.accept(name, value))
         self.validate()
 
     def translate(self, kwargs):
@@ -116,7 +116,8 @@ class Config:
             )  # fmt: skip
         return {name: values.get(name, argument.default) for name, argument in known.items()}
 
-    def read(self, name, value):
+    def accept(self, name, value):
+        """What the attribute of an argument holds for `value`; a UsageError if its field refuses it."""
         field = self.constructor[name].field
         try:
             return field.read(value, self)
@@ -162,7 +163,7 @@ class Config:
         parts, by_place = [], True
         for name, argument in self.constructor.items():
             value, default = self.argument(name), argument.default
-            if default is not REQUIRED and same(argument.field, value, self.read(name, default)):
+            if default is not REQUIRED and same(argument.field, value, self.accept(name, default)):
                 by_place = False
                 continue
             text = argument.field.source(value)

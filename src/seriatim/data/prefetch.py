@@ -17,7 +17,7 @@ def prefetch(batches, depth=2):
                 if not _offer(shelf, (batch, None), stop):
                     return
             _offer(shelf, (None, StopIteration()), stop)
-        except BaseException as error:  # noqa: BLE001 - handed to the taker
+        except BaseException as error:
             _offer(shelf, (None, error), stop)
 
     threading.Thread(target=fill, daemon=True, name="seriatim-prefetch").start()

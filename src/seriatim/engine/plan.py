@@ -67,7 +67,9 @@ def leaves(layer, prefix=""):
 def split(plan, arrays):
     """(params, state): what the optimizer moves, and what the layers move."""
     params = tuple({n: a for n, a in w.items() if n in names} for w, names in zip(arrays, plan.trainable, strict=True))
-    state = tuple({n: a for n, a in w.items() if n not in names} for w, names in zip(arrays, plan.trainable, strict=True))
+    state = tuple(
+        {n: a for n, a in w.items() if n not in names} for w, names in zip(arrays, plan.trainable, strict=True)
+    )
     return params, state
 
 
@@ -113,5 +115,9 @@ def avals(tree):
 
 
 def _aval(leaf):
-    dtype = leaf.dtype if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended) else jax.dtypes.canonicalize_dtype(leaf.dtype)
+    dtype = (
+        leaf.dtype
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended)
+        else jax.dtypes.canonicalize_dtype(leaf.dtype)
+    )
     return jax.ShapeDtypeStruct(leaf.shape, dtype)

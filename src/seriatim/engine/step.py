@@ -93,8 +93,10 @@ def test_step(plan, arrays, tally, batch):
 def predict_step(plan, arrays, x):
     """(prediction, what stateful layers moved)."""
     pred, moved, _ = run(plan.layers, arrays, x, Call(training=False))
-    return pred, [{n: jnp.asarray(a, old[n].dtype) for n, a in new.items() if n in old}
-                  for old, new in zip(arrays, moved, strict=True)]
+    return pred, [
+        {n: jnp.asarray(a, old[n].dtype) for n, a in new.items() if n in old}
+        for old, new in zip(arrays, moved, strict=True)
+    ]
 
 
 # ---- tallies ----------------------------------------------------------------------------------------
@@ -113,7 +115,7 @@ def count(plan, tally, batch, pred, mask, total):
     metrics = []
     for (_, metric, weighted), before in zip(plan.metrics, tally["metrics"], strict=True):
         weight = batch.w if weighted else None
-        if mask is not None:
+        if mask is not None and metric.masked:
             mask_weight = jnp.asarray(mask, jnp.float32)
             weight = mask_weight if weight is None else mask_weight * spread(weight, mask_weight)
         metrics.append(metric.add(before, batch.y, pred, weight))

@@ -42,7 +42,9 @@ def declare(self, shape):
         if any(not child.built for child in self.children.values()):
             probe = tuple(2 if size is None else size for size in shape)
             dtype = self.dtype_policy.compute_dtype
-            jax.eval_shape(lambda x: apply(self, self.arrays, x, self.probe_call())[0], jax.ShapeDtypeStruct(probe, dtype))
+            jax.eval_shape(
+                lambda x: apply(self, self.arrays, x, self.probe_call())[0], jax.ShapeDtypeStruct(probe, dtype)
+            )
     found = list(self.__dict__.get("_declared", {}).values())
     for name, child in self.children.items():
         found += under(name, child.declare(child.input_spec_shape))
@@ -73,8 +75,11 @@ def next_mask(self, x, mask):
     return mask if self.supports_masking else None
 
 
-def shadow(layer, w, call):
-    """A shallow copy of a layer whose box holds `w`, and whose inner layers are shadows of their own."""
+def shadow(layer, w, call, views=False):
+    """A shallow copy of a layer whose box holds `w`, and whose inner layers are shadows of their own.
+
+    Attributes that were views of trainable arrays hold the arrays themselves, unless `views`.
+    """
     ghost = copy.copy(layer)
     own = layer.__dict__
     state = {
@@ -87,16 +92,16 @@ def shadow(layer, w, call):
     twins = {id(layer): ghost}
     for position, (name, child) in enumerate(layer.children.items()):
         inner = None if call is None else call.at(position)
-        twins[id(child)] = shadow(child, within(w, name), inner)
+        twins[id(child)] = shadow(child, within(w, name), inner, views)
     for name, value in own.items():
         if name not in state and name not in ("_given", "_children"):
-            ghost.__dict__[name] = _rebind(value, twins)
+            ghost.__dict__[name] = _rebind(value, twins, views)
     return ghost
 
 
 def shell(layer):
     """A copy of a layer without its arrays, so that a compiled program keeps no model alive."""
-    ghost = shadow(layer, dict.fromkeys(layer.arrays), None)
+    ghost = shadow(layer, dict.fromkeys(layer.arrays), None, views=True)
     pile = [ghost]
     for twin in pile:
         for name in ("_original", "_penalties", "_context"):
@@ -105,16 +110,18 @@ def shell(layer):
     return ghost
 
 
-def _rebind(value, twins):
+def _rebind(value, twins, views):
     """The same attribute, with this layer's variables and inner layers replaced by the shadow's."""
     if isinstance(value, Variable) and id(value.layer) in twins:
-        return Variable(twins[id(value.layer)], value.key, value.weight)
+        twin, trainable = twins[id(value.layer)], value.weight is None or value.weight.trainable
+        held = trainable and not views and value.key in twin.box
+        return twin.box[value.key] if held else Variable(twin, value.key, value.weight)
     if id(value) in twins:
         return twins[id(value)]
     if type(value) in (list, tuple):
-        return type(value)(_rebind(item, twins) for item in value)
+        return type(value)(_rebind(item, twins, views) for item in value)
     if type(value) is dict:
-        return {key: _rebind(item, twins) for key, item in value.items()}
+        return {key: _rebind(item, twins, views) for key, item in value.items()}
     return value
 
 

@@ -31,7 +31,9 @@ def output_shape(layer, shape, dtype=None):
 
 def _probe(layer, shape, dtype, sizes):
     batch, open_axis = sizes
-    concrete = [batch if size is None and i == 0 else open_axis if size is None else size for i, size in enumerate(shape)]
+    concrete = [
+        batch if size is None and i == 0 else open_axis if size is None else size for i, size in enumerate(shape)
+    ]
     declared = list(layer.declare(shape))
     w = {
         weight.name: jax.ShapeDtypeStruct(_sized(weight.shape, batch), weight.dtype or layer.variable_dtype)

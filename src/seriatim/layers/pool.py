@@ -29,8 +29,8 @@ class Pooling(Layer):
     data_format: Format = None
     name: OptionalText = None  # here by position too
 
-    def read(self, name, value):
-        return self.pool_size if name == "strides" and value is None else super().read(name, value)
+    def accept(self, name, value):
+        return self.pool_size if name == "strides" and value is None else super().accept(name, value)
 
     def declare(self, shape):
         check_windows(self, shape, self.pool_size)

@@ -125,5 +125,9 @@ for _name in (
     setattr(Variable, _name, _forward(_name))
 
 
+# A view goes into functions of jax.numpy as the array it shows.
+jax.tree_util.register_pytree_node(Variable, lambda view: ((view.value,), None), lambda _, leaves: leaves[0])
+
+
 def is_traced(x):
     return isinstance(x, jax.core.Tracer)

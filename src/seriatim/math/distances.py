@@ -28,15 +28,13 @@ def as_float(x):
 
 
 def arrays(y, dtype, counting=False):
-    """Labels or predictions as an array of `dtype`; a dict, or a list of arrays, keeps its form."""
+    """Labels or predictions as an array of `dtype` (class numbers, `counting`, in their own).
+
+    A dict, or a list of arrays, keeps its form.
+    """
     if isinstance(y, (list, tuple)) and not any(np.ndim(leaf) for leaf in jax.tree.leaves(y)):
         y = jnp.asarray(y)
-    return jax.tree.map(lambda leaf: array(leaf, dtype, counting), y)
-
-
-def array(leaf, dtype, counting):
-    whole = counting and jnp.issubdtype(jnp.result_type(leaf), jnp.integer)
-    return jnp.asarray(leaf) if whole else jnp.asarray(leaf, dtype)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, None if counting else dtype), y)
 
 
 def same_rank(a, b):

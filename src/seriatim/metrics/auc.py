@@ -101,7 +101,7 @@ class AUC(Metric):
         )  # fmt: skip
         return {cell: tally[cell] + found[cell] for cell in CELLS}
 
-    def value(self, tally):
+    def read(self, tally):
         counts = [jnp.asarray(tally[cell]) for cell in CELLS]
         if self.curve == "PR" and self.summation_method == "interpolation":
             areas = interpolated_pr(*counts)

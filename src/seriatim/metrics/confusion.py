@@ -154,7 +154,7 @@ class Thresholded(Metric):
         )
         return {cell: tally[cell] + found[cell] for cell in self.counted}
 
-    def value(self, tally):
+    def read(self, tally):
         value = self.rate(*(jnp.asarray(tally[cell]) for cell in self.counted))
         return value[0] if len(self.thresholds) == 1 else value
 
@@ -172,7 +172,7 @@ class Counted(Thresholded):
         found = cells(y_true, y_pred, self.thresholds, self.evenly, sample_weight)
         return {"accumulator": tally["accumulator"] + found[self.counted[0]]}
 
-    def value(self, tally):
+    def read(self, tally):
         counts = jnp.asarray(tally["accumulator"])
         return counts[0] if len(self.thresholds) == 1 else counts
 
@@ -266,7 +266,7 @@ class AtBound(Metric):
         found = cells(y_true, y_pred, self.thresholds, evenly, sample_weight, class_id=self.class_id)
         return {cell: tally[cell] + found[cell] for cell in CELLS}
 
-    def value(self, tally):
+    def read(self, tally):
         bounded, bound, wanted = self.rates(*(jnp.asarray(tally[cell]) for cell in CELLS))
         return jnp.max(jnp.where(bounded >= bound, wanted, 0), initial=0)
 

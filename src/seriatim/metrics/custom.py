@@ -21,7 +21,7 @@ FACE = ("update_state", "result", "reset_state")
 
 def adopt(cls):
     """Give a class that defines any of Keras's three methods the pure functions of a metric."""
-    cls.zero, cls.add, cls.value = zero, add, value
+    cls.zero, cls.add, cls.read = zero, add, read
     if "summable" not in vars(cls):
         cls.summable = False
 
@@ -52,7 +52,7 @@ def add(self, tally, y_true, y_pred, sample_weight=None):
     return {name: after[name] for name in tally}
 
 
-def value(self, tally):
+def read(self, tally):
     """The author's `result` on a shadow that holds `tally`."""
     return plain(shadow(self, tally).result())
 

@@ -76,7 +76,7 @@ class FBetaScore(Metric):
         }
         return {word: tally[word] + jnp.sum(seen[word] * weight, axis) for word in tally}
 
-    def value(self, tally):
+    def read(self, tally):
         tp, epsilon = tally["true_positives"], settings.epsilon()
         precision = tp / (tp + tally["false_positives"] + epsilon)
         recall = tp / (tp + tally["false_negatives"] + epsilon)

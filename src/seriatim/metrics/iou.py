@@ -81,7 +81,7 @@ class IoU(Metric):
         table = jnp.asarray(tally["total_confusion_matrix"])
         return {"total_confusion_matrix": table.at[y_true, y_pred].add(weight, mode="drop")}
 
-    def value(self, tally):
+    def read(self, tally):
         table = jnp.asarray(tally["total_confusion_matrix"])
         hits = jnp.diagonal(table)
         union = jnp.sum(table, axis=0) + jnp.sum(table, axis=1) - hits

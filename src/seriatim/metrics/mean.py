@@ -67,7 +67,7 @@ class Sum(Metric):
         values, _ = by_example(values, sample_weight, jnp.sum, self.dtype)
         return {"total": tally["total"] + jnp.sum(values)}
 
-    def value(self, tally):
+    def read(self, tally):
         return jnp.asarray(tally["total"])
 
 
@@ -91,7 +91,7 @@ class Mean(Metric):
         count = jnp.asarray(values.size, self.dtype) if weight is None else jnp.sum(weight)
         return {"total": tally["total"] + jnp.sum(values), "count": tally["count"] + count}
 
-    def value(self, tally):
+    def read(self, tally):
         return ratio(jnp.asarray(tally["total"]), jnp.asarray(tally["count"]))
 
 

@@ -92,13 +92,9 @@ class Metric(Config, keyword=True):
         """The tally with one batch more."""
         raise NotImplementedError(f"{type(self).__name__} defines neither add nor update_state")
 
-    def value(self, tally):
+    def read(self, tally):
         """What the tally stands for."""
-        raise NotImplementedError(f"{type(self).__name__} defines neither value nor result")
-
-    def read(self, *tally):
-        """`read(tally)` is what it stands for, `value(tally)`. (With two arguments it is Config's own `read`.)"""
-        return self.value(*tally) if len(tally) == 1 else super().read(*tally)
+        raise NotImplementedError(f"{type(self).__name__} defines neither read nor result")
 
     # ---- arguments --------------------------------------------------------------------------------
 
@@ -128,7 +124,7 @@ class Metric(Config, keyword=True):
         """What has been counted so far."""
         if self.shaped and not self._first:
             raise UsageError(f"{self.name} has not seen data yet, so it has no result", fix="call update_state first")
-        return self.member.value(self, {key: jnp.asarray(array) for key, array in self.box.items()})
+        return self.member.read(self, {key: jnp.asarray(array) for key, array in self.box.items()})
 
     def reset_state(self):
         """Forget what was counted: every variable becomes zero."""

@@ -111,8 +111,8 @@ class RootMeanSquaredError(Mean):
         y_true, y_pred = paired(y_true, y_pred, self.dtype)
         return Mean.add(self, tally, jnp.square(y_pred - y_true), sample_weight)
 
-    def value(self, tally):
-        return jnp.sqrt(Mean.value(self, tally))
+    def read(self, tally):
+        return jnp.sqrt(Mean.read(self, tally))
 
 
 class R2Score(Metric):
@@ -153,7 +153,7 @@ class R2Score(Metric):
         }
         return {word: (before + seen[word]).astype(before.dtype) for word, before in tally.items()}
 
-    def value(self, tally):
+    def read(self, tally):
         total = tally["squared_sum"] - tally["sum"] * (tally["sum"] / tally["count"])
         scores = 1 - tally["residual"] / total
         scores = jnp.where(jnp.isinf(scores), 0.0, scores)

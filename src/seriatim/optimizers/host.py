@@ -179,7 +179,7 @@ class Host:
 
     @learning_rate.setter
     def learning_rate(self, value):
-        value = self.read("learning_rate", value)
+        value = self.accept("learning_rate", value)
         if not isinstance(value, float):
             if self._state is not None:
                 self._state = {k: v for k, v in self._state.items() if k != "learning_rate"}

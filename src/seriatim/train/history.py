@@ -34,7 +34,9 @@ class History(Callback):
         unknown = [name for name in names if name not in self.history]
         if unknown:
             raise UsageError("nothing was recorded under this name", saw=unknown[0], want=", ".join(self.history))
-        axes = [ax] if ax is not None else plt.subplots(1, len(names), figsize=(5 * len(names), 3.5), squeeze=False)[1][0]
+        axes = (
+            [ax] if ax is not None else plt.subplots(1, len(names), figsize=(5 * len(names), 3.5), squeeze=False)[1][0]
+        )
         epochs = [number + 1 for number in self.epoch]
         for axis, name in zip(axes if len(axes) == len(names) else axes * len(names), names, strict=False):
             (line,) = axis.plot(epochs, self.history[name], label=name)
