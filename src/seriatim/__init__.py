@@ -17,7 +17,8 @@ _MODULES = (
     "regularizers", "constraints", "utils", "datasets", "ops", "random", "config", "saving", "backend",
 )  # fmt: skip
 
-__all__ = [*_PLACES, *_MODULES, "__version__", "version"]
+__all__ = ["__version__", "version"]
+__all__ += [*_PLACES, *_MODULES]  # noqa: PLE0604 - both hold strings
 
 
 def version():

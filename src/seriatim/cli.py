@@ -21,7 +21,7 @@ def main(argv=None):
     commands = parser.add_subparsers(dest="command", required=True)
     show = commands.add_parser("demo", help="train on real handwritten digits, save, reload, predict, draw")
     show.add_argument("--out", type=Path, default=Path("out"), help="where files go (default: out)")
-    show.add_argument("--epochs", type=int, default=12)
+    show.add_argument("--epochs", type=int, default=4)
     table = commands.add_parser("summary", help="print the table of a saved model")
     table.add_argument("file", type=Path)
     table.add_argument("--picture", type=Path, help="also draw the chain into this .svg")

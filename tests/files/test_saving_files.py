@@ -20,7 +20,8 @@ import keras
 import numpy as np
 import pytest
 
-from seriatim import layers, saving
+from seriatim import files as saving
+from seriatim import layers
 from seriatim.base import registry
 from seriatim.base.report import FileError
 from seriatim.files import door, hdf5, keras_zip, layout, legacy, record, restore
@@ -600,7 +601,7 @@ def test_torn_and_flipped_files_never_crash(tmp_path):
         saving.write(tmp_path / f"m.{suffix}", layout.take(small(), registry.to_config(small())))
     script = f"""
 import sys, pathlib, numpy as np
-from seriatim import saving
+from seriatim import files as saving
 from seriatim.base.report import FileError
 rng, loaded, refused = np.random.default_rng(0), 0, 0
 for suffix in ("weights.h5", "keras", "safetensors"):

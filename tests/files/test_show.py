@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import seriatim.sequential  # noqa: F401  (puts Sequential into the registry)
-from seriatim import layers, saving
+from seriatim import files as saving
+from seriatim import layers
 from seriatim.base import settings
 from seriatim.base.report import UsageError
 from seriatim.train import curves, picture, summary

@@ -2,6 +2,7 @@
 
 import functools
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,12 @@ from seriatim.layers.layer import Layer
 
 from .cases import CASES
 
+
+def label(value):
+    """The name of a case: the same in every process."""
+    return re.sub(r" at 0x\w+", "", str(value))
+
+
 EPS = float(np.finfo(np.float32).eps)
 ABSTRACT = {"Layer", "Chain", "Sequential", "Wrapper", "RNN"}  # nothing to run without a member, or laws of their own
 enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.enable_x64  # before jax 0.8
@@ -22,7 +29,7 @@ enable_x64 = jax.enable_x64 if hasattr(jax, "enable_x64") else jax.experimental.
 def law(name, where=lambda case: True):
     """The decorator of a law: one test for each case that must keep it."""
     cases = [case for case in CASES if name not in case.free_of and where(case)]
-    return pytest.mark.parametrize("case", cases, ids=str)
+    return pytest.mark.parametrize("case", cases, ids=label)
 
 
 # what is compiled here runs once or twice, on a handful of numbers: the compiler need not try hard

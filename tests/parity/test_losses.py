@@ -10,6 +10,7 @@ import doctest
 import inspect
 import itertools
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -25,6 +26,12 @@ import seriatim.losses as ours
 from seriatim.base.registry import register_keras_serializable
 from seriatim.base.report import DataError, UsageError
 from seriatim.math import distances, reductions
+
+
+def label(value):
+    """The name of a case: the same in every process."""
+    return re.sub(r" at 0x\w+", "", str(value))
+
 
 LOOSE = {"Circle": 2e-5, "CTC": 5e-6}
 REDUCTIONS = ("sum_over_batch_size", "mean", "mean_with_sample_weight", "sum", "none", None)
@@ -187,7 +194,7 @@ FIXED = {embeddings, spellings}  # these have a shape of their own
 GRID = [(name, shape) for name in PLAIN for shape in SHAPES if PLAIN[name] not in FIXED or shape is SHAPES[0]]
 
 
-@pytest.mark.parametrize("name, shape", GRID, ids=str)
+@pytest.mark.parametrize("name, shape", GRID, ids=label)
 def test_reductions_weights_masks(name, shape):
     y, p = data(PLAIN[name], shape)
     values = value_shape(name, {}, y, p) or (5,)
@@ -203,8 +210,8 @@ def test_reductions_weights_masks(name, shape):
     return None
 
 
-@pytest.mark.parametrize("shape", SHAPES[1:], ids=str)
-@pytest.mark.parametrize("name, options, make", OPTIONS, ids=str)
+@pytest.mark.parametrize("shape", SHAPES[1:], ids=label)
+@pytest.mark.parametrize("name, options, make", OPTIONS, ids=label)
 def test_options(name, options, make, shape):
     y, p = data(make, shape, 1)
     values = value_shape(name, options, y, p)
@@ -346,7 +353,7 @@ def test_weights_of_a_row_weigh_its_steps():
 EXTRA = {"Huber": {"delta"}, "CosineSimilarity": {"axis"}, "SparseCategoricalCrossentropy": {"axis"}}
 
 
-@pytest.mark.parametrize("name, options", [(n, {}) for n in PLAIN] + [(n, o) for n, o, _ in OPTIONS], ids=str)
+@pytest.mark.parametrize("name, options", [(n, {}) for n in PLAIN] + [(n, o) for n, o, _ in OPTIONS], ids=label)
 def test_config(name, options):
     for more in ({}, {"name": "mine", "reduction": "sum"}, {"reduction": None}):
         mine = getattr(ours, name)(**options, **more)

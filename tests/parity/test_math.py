@@ -6,6 +6,7 @@ A tolerance is argued where it stands. The unit is the rounding of float32: eps 
 import inspect
 import json
 import random
+import re
 
 import jax
 import jax.numpy as jnp
@@ -20,6 +21,12 @@ from seriatim.base import registry
 from seriatim.base.fields import Activated, Constrained, Initial, Regular
 from seriatim.base.report import UsageError
 from seriatim.math.initializers import WINDOWS, fans, spectral_window
+
+
+def label(value):
+    """The name of a case: the same in every process."""
+    return re.sub(r" at 0x\w+", "", str(value))
+
 
 EPS = float(np.finfo(np.float32).eps)
 DOORS = {"activation": activations, "initializer": initializers, "regularizer": regularizers, "constraint": constraints}
@@ -57,7 +64,7 @@ def slopes(function, x):
     return np.asarray(jax.grad(lambda x: jnp.sum(function(x)))(jnp.asarray(x)))
 
 
-@pytest.mark.parametrize("name, options", WAYS, ids=str)
+@pytest.mark.parametrize("name, options", WAYS, ids=label)
 def test_activation_values_and_gradients(name, options):
     """The same operations in the same order: the same bits, at the corners and at the ends too (nan included)."""
     ours, theirs = getattr(activations, name), getattr(keras.activations, name)
@@ -67,7 +74,7 @@ def test_activation_values_and_gradients(name, options):
     )
 
 
-@pytest.mark.parametrize("name, axis", ALONG, ids=str)
+@pytest.mark.parametrize("name, axis", ALONG, ids=label)
 @pytest.mark.parametrize("scale", [1.0, 30.0])
 def test_activation_along_an_axis(name, axis, scale):
     """Bits along one axis. Along two, another order of up to 24 summands: log 24 roundings or so."""
@@ -152,7 +159,7 @@ FIXED = [("Zeros", {}), ("Ones", {}), ("Constant", {}), ("Constant", {"value": 3
 SHAPE = (20, 30, 4, 50)  # 120000 numbers
 
 
-@pytest.mark.parametrize("name, options", RANDOM, ids=str)
+@pytest.mark.parametrize("name, options", RANDOM, ids=label)
 def test_random_initializer_has_the_moments_and_bounds_of_keras(name, options):
     """Of n numbers a mean strays by σ/√n, a deviation by at most σ/√2n (σ/√n here, Orthogonal being dependent)."""
     ours = np.asarray(getattr(initializers, name)(seed=1, **options)(SHAPE))
@@ -199,7 +206,7 @@ def test_orthogonal_is_uniform_over_rotations():
     assert abs(np.mean(first)) < 5 * np.std(first) / 2000**0.5
 
 
-@pytest.mark.parametrize("name, options", FIXED, ids=str)
+@pytest.mark.parametrize("name, options", FIXED, ids=label)
 def test_fixed_initializer_values(name, options):
     """Equal, but for STFT: Keras rounds the angle (up to 2π·64) to float32 before the cosine; we do not."""
     shape = (64, 1, 33) if name == "STFT" else (4, 5)
@@ -329,7 +336,7 @@ PLACES = [("NonNeg", {}), ("MaxNorm", {}), ("MaxNorm", {"max_value": 0.5, "axis"
           ("MinMaxNorm", {"min_value": 0.5, "max_value": 2.0, "rate": 0.3, "axis": 1})]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, options", PRICES, ids=str)
+@pytest.mark.parametrize("name, options", PRICES, ids=label)
 def test_regularizer_value_and_gradient(name, options):
     """Sums of 48 terms; ours divides once where Keras divides twice: a few eps."""
     x = np.random.default_rng(0).standard_normal((6, 8)).astype(np.float32)
@@ -359,7 +366,7 @@ def test_none_is_the_default_factor():
     assert regularizers.L1(None).l1 == 0.01 and regularizers.L1L2(None, None).l2 == 0.0
 
 
-@pytest.mark.parametrize("name, options", PLACES, ids=str)
+@pytest.mark.parametrize("name, options", PLACES, ids=label)
 def test_constraint(name, options):
     """Equal but for the order of one product and one quotient: 4 eps. A column of zeros stays as it is."""
     w = (2 * np.random.default_rng(0).standard_normal((5, 4, 3))).astype(np.float32)
@@ -378,7 +385,7 @@ MEMBERS = (
 )
 
 
-@pytest.mark.parametrize("family, name, options", MEMBERS, ids=str)
+@pytest.mark.parametrize("family, name, options", MEMBERS, ids=label)
 def test_configs_are_those_of_keras(family, name, options):
     ours, theirs = getattr(DOORS[family], name)(**options), getattr(KERAS[family], name)(**options)
     config = as_json(DOORS[family].serialize(ours))

@@ -10,6 +10,7 @@ import functools
 import inspect
 import json
 import pickle
+import re
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,12 @@ from seriatim.base import names
 from seriatim.base.registry import custom_object_scope, register_keras_serializable
 from seriatim.base.report import UsageError
 from seriatim.optimizers import schedules
+
+
+def label(value):
+    """The name of a case: the same in every process."""
+    return re.sub(r" at 0x\w+", "", str(value))
+
 
 NAMES = [
     "SGD", "RMSprop", "Adam", "AdamW", "Adamax", "Nadam", "Adagrad", "Adadelta", "Ftrl", "Lion", "Lamb", "Adafactor",
@@ -243,7 +250,7 @@ def test_stateless_apply_as_keras():
 # ---- configs, signatures, names ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "options"), PLAIN + OPTIONS + [("Adam", m) for m in MIXES + SINGLY], ids=str)
+@pytest.mark.parametrize(("name", "options"), PLAIN + OPTIONS + [("Adam", m) for m in MIXES + SINGLY], ids=label)
 def test_config(name, options):
     theirs = make(keras.optimizers, name, {**options, "name": "mine"})
     ours = make(optimizers, name, {**options, "name": "mine"})
@@ -299,7 +306,7 @@ def test_get():
         {"gradient_accumulation_steps": 1}, {"use_ema": True, "ema_momentum": 2.0}, {"momentun": 0.9},
         {"use_ema": True, "ema_overwrite_frequency": 0}, {"momentum": 1.5},
     ],
-    ids=str,
+    ids=label,
 )  # fmt: skip
 def test_refused(options):
     with pytest.raises(UsageError):
@@ -515,7 +522,7 @@ SCHEDULES = [
 ]
 
 
-@pytest.mark.parametrize(("name", "args"), SCHEDULES, ids=str)
+@pytest.mark.parametrize(("name", "args"), SCHEDULES, ids=label)
 def test_schedule(name, args):
     """Sixty steps. Tolerance: cos and pow near 1e-7 of the first rate; the same float32 formula."""
     theirs, ours = getattr(keras.optimizers.schedules, name)(*args), getattr(schedules, name)(*args)

@@ -4,6 +4,7 @@ Both compute in float32 with XLA, so most numbers are the same bits; a tolerance
 """
 
 import json
+import re
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,12 @@ from seriatim.layers.contract import PENALTY, Call
 from seriatim.layers.noise import kept, words
 from seriatim.math import activations, constraints, initializers, regularizers  # noqa: F401  likewise
 from seriatim.math.moments import moments
+
+
+def label(value):
+    """The name of a case: the same in every process."""
+    return re.sub(r" at 0x\w+", "", str(value))
+
 
 EPS = float(np.finfo(np.float32).eps)
 # Sums of up to a few hundred float32 products in another order: some ten roundings of numbers of size 1.
@@ -144,11 +151,11 @@ NOISE = [
 BATCH = 6
 
 
-def label(row):
+def row_label(row):
     return f"{row[0]}-{row[1]}-{row[2]}" if isinstance(row, tuple) else None
 
 
-@pytest.mark.parametrize("row", ROWS, ids=label)
+@pytest.mark.parametrize("row", ROWS, ids=row_label)
 def test_values_gradients_state_shapes_and_weights(row):
     name, options, sizes, kind = row
     ours, theirs = pair(name, options, (None, *sizes))
@@ -190,7 +197,7 @@ def compare(ours, theirs, x, training, mask):
         np.testing.assert_allclose(a, b, rtol=2e-5, atol=100 * EPS * (1 + float(jnp.max(jnp.abs(b)))))
 
 
-@pytest.mark.parametrize("row", [(*row, "real") for row in NOISE] + ROWS, ids=label)
+@pytest.mark.parametrize("row", [(*row, "real") for row in NOISE] + ROWS, ids=row_label)
 def test_config(row):
     name, options, sizes, _ = row
     ours, theirs = ours_of(name, {**options, "name": "it"}), theirs_of(name, {**options, "name": "it"})
@@ -214,7 +221,7 @@ def test_initial_values():
 @pytest.mark.parametrize(
     "name, options, sizes",
     [(BN, {}, (4, 3)), (BN, {"renorm": True}, (4, 3)), ("Softmax", {}, (4,)), (LN, {}, (4, 3)), ("ELU", {}, (4, 3))],
-    ids=str,
+    ids=label,
 )
 def test_under_a_mask(name, options, sizes):
     ours, theirs = pair(name, options, (None, *sizes))
@@ -311,7 +318,7 @@ def test_embedding_ids_and_first_table():
 # ---- noise: no number agrees, the distributions do ------------------------------------------------------
 
 
-@pytest.mark.parametrize("name, options, sizes", NOISE, ids=str)
+@pytest.mark.parametrize("name, options, sizes", NOISE, ids=label)
 def test_noise_at_rest(name, options, sizes):
     ours, theirs = both(name, options)
     x = jnp.asarray(draw("real", (BATCH, *sizes))).astype(ours.compute_dtype)
@@ -347,7 +354,7 @@ def test_noise_distribution(name, rate):
     ("SpatialDropout3D", {"rate": 0.5}, (4, 4, 2, 16), (1, 2, 3)),
     ("SpatialDropout3D", {"rate": 0.5, "data_format": "channels_first"}, (16, 4, 4, 2), (2, 3, 4)),
     ("AlphaDropout", {"rate": 0.5, "noise_shape": [None, 1, None]}, (8, 16), (1,)),
-], ids=str)  # fmt: skip
+], ids=label)  # fmt: skip
 def test_noise_structure(name, options, sizes, shared):
     """Along the shared axes one draw decides, along the others each place has its own; in Keras the same."""
     x = jnp.ones((8, *sizes))
@@ -415,7 +422,7 @@ class Batches:
         return self.items[i]
 
 
-@pytest.mark.parametrize("axis", [-1, None, 1, (1, 2), (0,)], ids=str)
+@pytest.mark.parametrize("axis", [-1, None, 1, (1, 2), (0,)], ids=label)
 def test_adapt(axis):
     x = np.random.default_rng(0).normal(5, 3, (12, 4, 3)).astype("float32")
     ours, theirs = ours_of("Normalization", {"axis": axis}), theirs_of("Normalization", {"axis": axis})
@@ -508,7 +515,7 @@ def test_pixels_in_half_precision():
     ("Embedding", {"input_dim": 0, "output_dim": 1}, None), ("Embedding", {"input_dim": 3.0, "output_dim": 1}, None),
     ("Normalization", {"mean": 1.0}, None), ("Normalization", {"mean": [1.0, 2.0], "variance": [1.0]}, None),
     ("Normalization", {"mean": [[1.0]], "variance": [[1.0]]}, None), ("Normalization", {"axis": 2}, (4,)),
-], ids=str)  # fmt: skip
+], ids=label)  # fmt: skip
 def test_refused_here_and_in_keras(name, options, sizes):
     with pytest.raises(UsageError):
         ours = ours_of(name, options)

@@ -148,9 +148,9 @@ class Config:
         given.apply_defaults()
         values = {}
         for name, parameter in list(inspect.signature(init).parameters.items())[1:]:
-            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                if name not in self.constructor:
-                    values[name] = to_config(given.arguments[name])
+            named = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+            if named and name not in self.constructor:
+                values[name] = to_config(given.arguments[name])
         return values
 
     @classmethod

@@ -42,7 +42,8 @@ def make_plan(layers, *, loss=None, loss_weight=1.0, optimizer=None, metrics=())
         trainable=trainable,
         penalties=tuple((i, name, w.regularizer) for i, name, w in moving if w.regularizer is not None),
         constraints=tuple((i, name, w.constraint) for i, name, w in moving if w.constraint is not None),
-        loss=loss, loss_weight=loss_weight, optimizer=stateless(optimizer), metrics=tuple(metrics), fingerprint=fingerprint,
+        loss=loss, loss_weight=loss_weight, optimizer=stateless(optimizer), metrics=tuple(metrics),
+        fingerprint=fingerprint,
     )  # fmt: skip
 
 

@@ -370,7 +370,7 @@ class Layer(Config, keyword=True):
 def _to(array, dtype, whole=False):
     kind = array.dtype
     if kind == dtype or not (jnp.issubdtype(kind, jnp.floating) or (whole and jnp.issubdtype(kind, jnp.number))):
-        return array if kind != bool or not whole else array.astype(dtype)
+        return array.astype(dtype) if whole and kind == jnp.bool_ else array
     return array.astype(dtype)
 
 
