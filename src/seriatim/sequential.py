@@ -22,7 +22,6 @@ from .layers.chain import Chain, every_layer, run
 from .layers.contract import MASK, PENALTY, Call
 from .layers.variable import is_traced
 from .train import fit as training
-from .train.session import plain
 from .train.summary import print_summary, summary_html
 
 
@@ -518,4 +517,4 @@ def misfit(wanted, seen):
 
 
 registry.add("layer", Sequential)
-__all__ = ["Sequential", "plain"]
+__all__ = ["Sequential"]
