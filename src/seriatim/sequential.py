@@ -134,7 +134,7 @@ class Sequential(Chain):
     def plan(self):
         return make_plan(
             self.chain, loss=self.loss_object, loss_weight=self.loss_weight, optimizer=self.optimizer,
-            metrics=self.resolved,
+            metrics=self.resolved, eager=self.run_eagerly,
         )  # fmt: skip
 
     def ready_to_predict(self, sample):

@@ -261,3 +261,18 @@ def test_optax_and_functions_are_taken():
     chain.compile(optax.adamw(1e-2), gap, metrics=[gap])
     history = chain.fit(data()[0], np.eye(3)[data()[1]], epochs=3, verbose=0)
     assert list(history.history) == ["gap", "loss"] and history.history["loss"][-1] < history.history["loss"][0]
+
+
+def test_run_eagerly_runs_the_users_python_each_step():
+    calls = []
+
+    class Seen(Layer):
+        def call(self, x):
+            calls.append(x.shape)
+            return x
+
+    chain = Sequential([Input((5,)), Seen(), Dense(3, "softmax")])
+    chain.compile("sgd", "sparse_categorical_crossentropy", run_eagerly=True)
+    calls.clear()
+    chain.fit(*data(), batch_size=10, epochs=2, verbose=0)
+    assert len(calls) == 10

@@ -25,17 +25,18 @@ class Plan(NamedTuple):
     loss_weight: float = 1.0
     optimizer: Any = None
     metrics: tuple = ()  # (name, metric, whether it takes sample weights)
+    eager: bool = False  # True: the step runs as Python, for prints and debuggers in a user's layer
     fingerprint: Any = None
 
 
-def make_plan(layers, *, loss=None, loss_weight=1.0, optimizer=None, metrics=()):
+def make_plan(layers, *, loss=None, loss_weight=1.0, optimizer=None, metrics=(), eager=False):
     """The plan of a built chain and what `compile` said about it."""
     owned = [list(leaves(layer)) for layer in layers]
     trainable = tuple(frozenset(name for name, v in part if v.trainable) for part in owned)
     moving = [(i, name, v.weight) for i, part in enumerate(owned) for name, v in part if v.trainable and v.weight]
     fingerprint = (
         tuple(identity(layer) for layer in layers), trainable, identity(loss), float(loss_weight),
-        identity(optimizer), tuple((name, identity(metric), weighted) for name, metric, weighted in metrics),
+        identity(optimizer), tuple((name, identity(metric), weighted) for name, metric, weighted in metrics), eager,
     )  # fmt: skip
     return Plan(
         layers=tuple(shell(layer) for layer in layers),
@@ -43,7 +44,7 @@ def make_plan(layers, *, loss=None, loss_weight=1.0, optimizer=None, metrics=())
         penalties=tuple((i, name, w.regularizer) for i, name, w in moving if w.regularizer is not None),
         constraints=tuple((i, name, w.constraint) for i, name, w in moving if w.constraint is not None),
         loss=loss, loss_weight=loss_weight, optimizer=stateless(optimizer), metrics=tuple(metrics),
-        fingerprint=fingerprint,
+        eager=eager, fingerprint=fingerprint,
     )  # fmt: skip
 
 

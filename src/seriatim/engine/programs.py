@@ -33,7 +33,9 @@ class Programs:
     def __init__(self, plan):
         self.plan = plan
         self.made = {}
-        self.loops = not (jax.default_backend() == "cpu" and any(slow_in_loop(layer) for layer in plan.layers))
+        self.loops = not plan.eager and not (
+            jax.default_backend() == "cpu" and any(slow_in_loop(layer) for layer in plan.layers)
+        )
 
     def ask(self, kind, *args, size=None):
         """A future of the program `kind` for arguments of these shapes."""
@@ -53,6 +55,8 @@ class Programs:
     def compile(self, kind, size, shapes):
         head = (self.plan,) if size is None else (self.plan, size)
         function = step.copy_state if kind == "copy_state" else functools.partial(getattr(step, kind), *head)
+        if self.plan.eager and kind != "copy_state":
+            return function
         return jax.jit(function, donate_argnums=self.donate.get(kind, ())).lower(*shapes).compile()
 
     @functools.cached_property
