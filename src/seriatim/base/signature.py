@@ -38,7 +38,7 @@ def rank_fix(layer, wanted, shape):
     if wanted == len(shape) + 1 and kind.startswith("Conv") or "Pooling" in kind:
         return "give the data a channel axis: x = x[..., None]" if len(shape) < wanted else None
     if kind in ("LSTM", "GRU", "SimpleRNN", "Bidirectional") and len(shape) == 2:
-        return "give the data a time axis, x = x[..., None], or return_sequences=True in the recurrent layer before"
+        return "return_sequences=True in the recurrent layer before, or a time axis for the data: x = x[..., None]"
     if len(shape) > wanted:
         return f"put Flatten() or a Global…Pooling before {layer.name}"
     return None
