@@ -10,7 +10,6 @@ import jax
 from ..base.settings import next_seed
 
 Array = Any  # a jax.Array, a numpy array, or a tracer
-Arrays = dict[str, Array]
 Shape = tuple[int | None, ...]
 PENALTY = "penalty"  # the entry of `moved` that joins the loss
 MASK = "mask"  # the entry of `moved` with the mask behind a chain inside a chain
