@@ -72,11 +72,11 @@ def test_keep_clone_and_json(tmp_path):
             m.fit(x, y, epochs=2, verbose=0, shuffle=False).history["loss"]
             for m in (again, load_model(tmp_path / name))
         )
-        assert a == b
+        np.testing.assert_allclose(a, b, rtol=1e-6)  # XLA's CPU products may differ in the last bit with threads
     # the optimizer's state is kept: training goes on as if it had not been interrupted
     again = load_model(tmp_path / "m.keras")
     straight = model.fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"]
-    assert again.fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"] == straight
+    np.testing.assert_allclose(again.fit(x, y, epochs=3, verbose=0, shuffle=False).history["loss"], straight, rtol=1e-6)
     fresh = clone_model(model)
     assert fresh.count_params() == model.count_params() and not np.array_equal(
         fresh.get_weights()[0], model.get_weights()[0]
