@@ -10,6 +10,7 @@ import weakref
 
 import jax
 
+from .. import kernels
 from . import step
 from .plan import avals
 
@@ -57,12 +58,12 @@ class Programs:
         function = step.copy_state if kind == "copy_state" else functools.partial(getattr(step, kind), *head)
         if self.plan.eager and kind != "copy_state":
             return function
-        return jax.jit(function, donate_argnums=self.donate.get(kind, ())).lower(*shapes).compile()
+        return jax.jit(kernels.served(function), donate_argnums=self.donate.get(kind, ())).lower(*shapes).compile()
 
     @functools.cached_property
     def predict(self):
         """jit of the forward pass alone: x and arrays in, prediction and moved state out."""
-        return jax.jit(functools.partial(step.predict_step, self.plan))
+        return jax.jit(kernels.served(functools.partial(step.predict_step, self.plan)))
 
 
 def slow_in_loop(layer):

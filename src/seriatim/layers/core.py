@@ -23,7 +23,7 @@ from ..base.fields import (
     Regular,
 )  # fmt: skip
 from ..base.report import UsageError
-from ..math.affine import add_bias
+from ..math.affine import product
 from .contract import PENALTY, Weight
 from .layer import Layer
 
@@ -142,7 +142,7 @@ class Dense(Layer):
             )  # fmt: skip
 
     def forward(self, w, x, call):
-        return self.activation(add_bias(x @ w["kernel"], w.get("bias")))
+        return product(x, w["kernel"], w.get("bias"), self.activation)
 
     def get_config(self):
         return without_none(super().get_config(), "lora_rank", "lora_alpha", "activity_regularizer")

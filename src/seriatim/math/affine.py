@@ -5,10 +5,21 @@ Floor 1. A bias (units,) never meets (b, units) bare, so no product can broadcas
 
 import jax.numpy as jnp
 
+from ..kernels import products, serve
+from .activations import linear, relu
+
 
 def add_bias(x, bias):
     """x + bias along the last axis; x itself if there is no bias."""
     return x if bias is None else x + jnp.reshape(bias, (1,) * (x.ndim - 1) + bias.shape)
+
+
+def product(x, kernel, bias=None, activation=linear):
+    """activation(x @ kernel + bias). x (…, k), kernel (k, n), bias (n,)."""
+    if not serve(x, kernel, bias) or not x.ndim:
+        return activation(add_bias(x @ kernel, bias))
+    y = products.product(x, kernel, bias, activation is relu)
+    return y if activation is relu else activation(y)
 
 
 def along(vector, axis, ndim):
