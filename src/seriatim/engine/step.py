@@ -9,8 +9,11 @@ import jax
 import jax.numpy as jnp
 
 from ..data.source import Batch
+from ..kernels import serve, update
+from ..kernels.rows import take
 from ..layers.chain import run
 from ..layers.contract import PENALTY, Call
+from ..optimizers.optimizer import keep
 from .plan import merge, split
 
 
@@ -37,12 +40,12 @@ def train_step(plan, ts, batch):
         return plan.optimizer.scale_loss(total), (total, *seen)
 
     (_, (total, pred, moved, mask)), grads = jax.value_and_grad(objective, has_aux=True)(ts.params)
-    params, opt_state = plan.optimizer.advance(grads, ts.opt_state, ts.params)
-    params = constrain(plan, params)
     finite = jnp.isfinite(total) & all_finite(grads)
-    new = keep(finite, (params, merge_moved(ts.state, moved), opt_state), (ts.params, ts.state, ts.opt_state))
+    params, opt_state = plan.optimizer.advance(grads, ts.opt_state, ts.params, finite=finite)
+    params = keep(finite, constrain(plan, params), params)
+    state = keep(finite, merge_moved(ts.state, moved), ts.state)
     tally = count(plan, ts.tally, batch, pred, mask, total)
-    return TrainState(*new, tally, ts.key, ts.step + 1)
+    return TrainState(params, state, opt_state, tally, ts.key, ts.step + 1)
 
 
 def evaluate(plan, arrays, params, batch, call):
@@ -58,12 +61,11 @@ def evaluate(plan, arrays, params, batch, call):
 
 def all_finite(tree):
     """Whether every entry is finite: a sum carries any NaN or infinity along."""
-    leaves = [jnp.sum(leaf * 0) for leaf in jax.tree.leaves(tree)]
+    leaves = jax.tree.leaves(tree)
+    if leaves and serve(*leaves):
+        return update.all_finite(leaves)
+    leaves = [jnp.sum(leaf * 0) for leaf in leaves]
     return jnp.isfinite(sum(leaves)) if leaves else jnp.bool_(True)
-
-
-def keep(finite, new, old):
-    return jax.tree.map(lambda n, o: jnp.where(finite, n, o) if n is not o else n, new, old)
 
 
 def merge_moved(state, moved):
@@ -143,7 +145,12 @@ def rows(data, order, start, size):
     if order is None:
         return Batch(*(None if a is None else jax.lax.dynamic_slice_in_dim(a, start, size) for a in data))
     index = jax.lax.dynamic_slice_in_dim(order, start, size)
-    return Batch(*(None if a is None else a.at[index].get(mode="promise_in_bounds") for a in data))
+    return Batch(*(None if a is None else pick(a, index) for a in data))
+
+
+def pick(array, index):
+    """The rows `index` (in range) of an array that lives on the device."""
+    return take(array, index) if serve() else array.at[index].get(mode="promise_in_bounds")
 
 
 def train_rows(plan, size, ts, data, order, start):

@@ -1,7 +1,8 @@
 """The same functions as `math`, as kernels for the CPU: C++ behind XLA's foreign-function interface.
 
-Floor 1. `math` asks `serve(x, …)` and, where the answer is yes, calls the function of the same name here. The
-answer is yes inside the programs of the engine (`served(step)`), on a CPU, for float32, if the library was built. Everywhere else, a user's own `jax.grad`, a GPU, an export, plain XLA does the same work.
+Floor 1, below `math`, which asks `serve(x, …)` and, where the answer is yes, calls a function of the same name here.
+The answer is yes inside the programs of the engine (`served(step)`), on a CPU, for float32, if the library was built.
+Everywhere else, a user's own `jax.grad`, a GPU, an export, plain XLA does the same work.
 """
 
 import contextlib

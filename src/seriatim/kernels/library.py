@@ -21,7 +21,13 @@ LEVELS = {  # the best first: a library, and what the processor must have for it
     "x86-64-v2": ("sse4_2", "ssse3", "popcnt"),
     "arm64": (),
 }
-KERNELS = ("dense_forward", "dense_input_gradient", "dense_weight_gradient")
+KERNELS = (
+    "dense_forward", "dense_input_gradient", "dense_weight_gradient",
+    "conv_forward", "conv_input_gradient", "conv_weight_gradient",
+    "rows_take", "rows_add",
+    "lstm_forward", "lstm_backward", "gru_forward", "gru_backward", "simple_forward", "simple_backward",
+    "update_adam", "update_sgd", "update_rmsprop", "update_all_finite",
+)  # fmt: skip
 
 
 def ready():

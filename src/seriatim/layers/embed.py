@@ -9,6 +9,7 @@ import numpy as np
 from ..base import registry
 from ..base.fields import Anything, Bool, Constrained, Initial, PositiveInt, Regular
 from ..base.report import UsageError
+from ..math.affine import look_up
 from .contract import Weight
 from .core import floats_in_compute_dtype, refuse_lora
 from .layer import Layer
@@ -70,7 +71,7 @@ class Embedding(Layer):
 
     def forward(self, w, x, call):
         ids = x if x.dtype in (jnp.int32, jnp.int64) else x.astype(jnp.int32)
-        return jnp.take(w["embeddings"], ids, axis=0).astype(self.compute_dtype)
+        return look_up(w["embeddings"], ids).astype(self.compute_dtype)
 
     def next_mask(self, x, mask):
         return jnp.not_equal(seen(self, x), 0) if self.mask_zero else None

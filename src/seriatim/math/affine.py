@@ -5,7 +5,7 @@ Floor 1. A bias (units,) never meets (b, units) bare, so no product can broadcas
 
 import jax.numpy as jnp
 
-from ..kernels import products, serve
+from ..kernels import products, rows, serve
 from .activations import linear, relu
 
 
@@ -20,6 +20,11 @@ def product(x, kernel, bias=None, activation=linear):
         return activation(add_bias(x @ kernel, bias))
     y = products.product(x, kernel, bias, activation is relu)
     return y if activation is relu else activation(y)
+
+
+def look_up(table, ids):
+    """table[ids] along the first axis: (v, n) and whole numbers (…) -> (…, n). A number out of range yields NaN."""
+    return rows.look_up(table, ids) if serve(table) else jnp.take(table, ids, axis=0)
 
 
 def along(vector, axis, ndim):

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..base import registry
 from ..base.fields import Bool, Field, Fraction, NonNegative, Number, OptionalNumber, PositiveInt, Refused
+from ..kernels.update import Rule
 from .host import with_places
 from .optimizer import Optimizer, Rated, blank
 
@@ -50,6 +51,9 @@ class Adam(Optimizer):
 
     def once(self, rate, t, scalars):
         return rate * jnp.sqrt(correction(self.beta_2, t)) / correction(self.beta_1, t), scalars
+
+    def rule(self, rate, now):
+        return None if self.amsgrad else Rule("adam", (rate, now), (1 - self.beta_1, 1 - self.beta_2, self.epsilon))
 
     def move(self, g, w, slots, alpha):
         m, v = means(self, g, slots)

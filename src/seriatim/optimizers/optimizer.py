@@ -19,6 +19,7 @@ from ..base import fields, names, registry
 from ..base.config import Config
 from ..base.fields import Bool, Field, Fraction, Optional, OptionalInt, OptionalNumber, OptionalText, Refused, Whole
 from ..base.report import UsageError
+from ..kernels import serve, update
 from .host import Host, call_rate, rate_dtype, with_places
 
 
@@ -112,6 +113,10 @@ class Optimizer(Host, Config):
         """(what `move` needs to know of this step, new scalars): computed once, not for each array."""
         return rate, scalars
 
+    def rule(self, rate, now):
+        """The kernel that moves all arrays in one pass (kernels/update.py), if the formula has one."""
+        return
+
     def move(self, g, w, slots, now):
         """(new weight, new slots) of one array, given its gradient `g` and what `once` returned."""
         raise NotImplementedError(f"{type(self).__name__} defines no move(g, w, slots, now)")
@@ -127,6 +132,8 @@ class Optimizer(Host, Config):
             order = [name for name in own if name not in cls.behind]
             order += [name for name in cls.constructor if name not in own] + list(cls.behind)
             cls.constructor = {name: cls.constructor[name] for name in order}
+        if "rule" not in vars(cls) and ("move" in vars(cls) or "once" in vars(cls)):
+            cls.rule = Optimizer.rule  # a formula of its own is not the kernel of the class above
         if "__init__" not in vars(cls):
             cls.__signature__ = inspect.Signature([a.parameter() for a in cls.constructor.values()])
 
@@ -217,11 +224,17 @@ class Optimizer(Host, Config):
         """Slots by how Keras lists them: within a group they alternate, weight by weight."""
         return ((self.slots,) if self.slots else ()) + tuple((slot,) for slot in self.more_slots())
 
-    def advance(self, grads, opt_state, params, rate=None):
-        """One step: (new params, new state). `rate` replaces the learning rate, if given."""
+    def advance(self, grads, opt_state, params, rate=None, finite=True):
+        """One step: (new params, new state). `rate` replaces the learning rate, if given.
+
+        Where `finite` (an array) is False, nothing moves: params and state are as they were.
+        """
         if self.loss_scale_factor is not None:
             grads = jax.tree.map(lambda g: g / self.loss_scale_factor, grads)
         steps = self.gradient_accumulation_steps
+        if not steps and not self.use_ema and self.serves(grads, params, opt_state):
+            new, state = self.turn(grads, opt_state, params, rate, finite)
+            return new, {**state, "iteration": opt_state["iteration"] + jnp.int32(finite)}
         if steps:
             full = (opt_state["iteration"] + 1) % steps == 0
             new, state = jax.lax.cond(full, self.turn_on_mean, self.sum_up, grads, opt_state, params, rate)
@@ -229,14 +242,23 @@ class Optimizer(Host, Config):
             new, state = self.turn(grads, opt_state, params, rate)
         if self.use_ema:
             new, state = self.keep_average(new, state)
-        return new, {**state, "iteration": opt_state["iteration"] + 1}
+        state = {**state, "iteration": opt_state["iteration"] + 1}
+        return keep(finite, (new, state), (params, opt_state))
 
-    def turn(self, grads, state, params, rate=None):
-        """Clip, decay, move."""
+    def turn(self, grads, state, params, rate=None, finite=None):
+        """Clip, decay, move. With `finite`, by a kernel."""
         rate = self.rate(state) if rate is None else rate
         grads = self.clip(grads)
+        if finite is not None:
+            return self.move_by_kernel(grads, state, params, rate, self.updates(state) + 1, finite)
         params = self.decay(params, state, rate)
         return self.move_all(grads, state, params, rate, self.updates(state) + 1)
+
+    def serves(self, grads, params, state):
+        """Whether a kernel moves these arrays."""
+        if not serve(*jax.tree.leaves((grads, params))) or not jax.tree.leaves(params):
+            return False
+        return serve(*jax.tree.leaves(state.get("slots"))) and self.rule(jnp.float32(0), None) is not None
 
     def sum_up(self, grads, state, params, rate=None):
         return params, {**state, "accumulated": add(state["accumulated"], grads)}
@@ -302,6 +324,18 @@ class Optimizer(Host, Config):
         scalars = {name: cast(x, state[name]) for name, x in scalars.items()}
         return jax.tree.unflatten(tree, moved), {**state, "slots": slots, **scalars}
 
+    def move_by_kernel(self, grads, state, params, rate, t, finite):
+        """Decay and formula of all arrays, in one pass and in place."""
+        weights, tree = jax.tree.flatten(params)
+        rate = jnp.asarray(rate, jnp.float32)
+        now, _ = self.once(rate, jnp.asarray(t, jnp.float32), {})
+        decay = jax.tree.leaves(self.decay_strengths(params, state))
+        names = [slot for group in self.slot_groups() for slot in group]
+        slots = [tree.flatten_up_to(state["slots"][slot]) for slot in names]
+        moved, after = update.move(self.rule(rate, now), finite, tree.flatten_up_to(grads), weights, slots, decay)
+        rows = {slot: jax.tree.unflatten(tree, new) for slot, new in zip(names, after, strict=True)}
+        return jax.tree.unflatten(tree, moved), {**state, "slots": rows}
+
     def keep_average(self, params, state):
         """ema ← momentum · ema + (1 − momentum) · w; and w ← ema, every `ema_overwrite_frequency` updates.
 
@@ -344,6 +378,11 @@ def blank(w, value=0.0, shape=None, dtype=None):
     if isinstance(w, jax.core.Tracer):
         return jnp.full(shape, value, dtype)
     return np.full(shape, value, dtype) if value else np.zeros(shape, dtype)
+
+
+def keep(finite, new, old):
+    """`new` where the step is finite, `old` elsewhere."""
+    return new if finite is True else jax.tree.map(lambda n, o: n if n is o else jnp.where(finite, n, o), new, old)
 
 
 def wide(x):

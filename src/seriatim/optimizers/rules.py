@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ..base import registry
 from ..base.fields import Bool, Fraction, NonNegative, Number, Real
+from ..kernels.update import Rule
 from .optimizer import Optimizer, Rated, blank
 
 NonPositive = Annotated[float, Real(None, 0, want="a number, 0 or less")]
@@ -31,6 +32,9 @@ class SGD(Optimizer):
 
     def more_slots(self):
         return ("momentum",) if self.momentum else ()
+
+    def rule(self, rate, now):
+        return Rule("sgd", (rate,), (self.momentum, self.nesterov))
 
     def move(self, g, w, slots, rate):
         if not self.momentum:
@@ -77,6 +81,10 @@ class RMSprop(Optimizer):
 
     def more_slots(self):
         return (("momentum",) if self.momentum else ()) + (("average_gradient",) if self.centered else ())
+
+    def rule(self, rate, now):
+        plain = not self.momentum and not self.centered
+        return Rule("rmsprop", (rate,), (self.rho, 1 - self.rho, self.epsilon)) if plain else None
 
     def move(self, g, w, slots, rate):
         v = self.rho * slots["velocity"] + (1 - self.rho) * jnp.square(g)

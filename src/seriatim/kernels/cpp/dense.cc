@@ -7,17 +7,19 @@ namespace {
 
 constexpr Index BLOCK = 8 * ROWS;  // rows of x that meet a panel while it is in the nearest cache
 
-thread_local Scratch panels_of_b, rows_of_a;
+thread_local Scratch panels_of_b;
 
 // y = a · b (+ bias), where `pack(panel, at)` lays out the columns of b. `a_row(i, own)` is the address of row i.
 template <typename Pack, typename Row>
 void multiply(ffi::ThreadPool& pool, Index m, Index k, Index n, const Pack& pack, const Row& a_row, const float* bias,
               bool rectify, float* y) {
-  Index panels = ceil_div(n, COLUMNS), blocks = ceil_div(m, BLOCK);
+  Index panels = ceil_div(n, COLUMNS);
+  Index block = panels < 4 ? smaller(BLOCK, ceil_div(ceil_div(m, 2), 4) * 4) : BLOCK;  // few panels: halves of x
+  Index blocks = ceil_div(m, block);
   float* packed = panels_of_b.floats(panels * k * COLUMNS);
   each(pool, panels, 4.0 * k * n, [&](Index p) { pack(p * COLUMNS, packed + p * k * COLUMNS); });
   each(pool, panels * blocks, 2.0 * m * k * n, [&](Index piece) {
-    Index p = piece % panels, from = piece / panels * BLOCK, to = smaller(from + BLOCK, m);
+    Index p = piece % panels, from = piece / panels * block, to = smaller(from + block, m);
     Index j = p * COLUMNS, wide = smaller(n - j, COLUMNS);
     Tile start;
     clear(start);
@@ -31,7 +33,7 @@ void multiply(ffi::ThreadPool& pool, Index m, Index k, Index n, const Pack& pack
       const float* rows[ROWS];
       Index here = smaller(to - i, ROWS);
       for (Index r = 0; r < here; r++) rows[r] = a_row(i + r);
-      with_rows(here, [&](auto r) { add_rows<r>(c, rows, k, packed + p * k * COLUMNS, COLUMNS); });
+      with_tile(here, wide, [&](auto r, auto v) { add_rows<r, v>(c, rows, k, packed + p * k * COLUMNS, COLUMNS); });
       for (Index r = 0; r < here; r++) {
         if (rectify) c.at[r][0] = relu(c.at[r][0]), c.at[r][1] = relu(c.at[r][1]);
         put(y + (i + r) * n + j, c, r, wide);
@@ -88,7 +90,7 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy,
       Tile tile;
       clear(tile);
       Index here = smaller(to - i, ROWS);
-      with_rows(here, [&](auto r) { add_columns<r>(tile, a + i, k, m, packed + p * m * COLUMNS, COLUMNS); });
+      with_tile(here, wide, [&](auto r, auto v) { add_columns<r, v>(tile, a + i, k, m, packed + p * m * COLUMNS, COLUMNS); });
       for (Index r = 0; r < here; r++) put(c + (i + r) * n + j, tile, r, wide);
     }
   });

@@ -22,44 +22,50 @@ struct Tile {
   Vec at[ROWS][2];
 };
 
-// c[i] += Σ_k a[i][k] · b[k], for R rows.
-template <int R>
+// c[i] += Σ_k a[i][k] · b[k], for R rows and V vectors of columns.
+template <int R, int V>
 INLINE void add_rows(Tile& c, const float* const* a, Index n, const float* b, Index b_step) {
-  Vec sums[R][2];
-  for (int i = 0; i < R; i++) sums[i][0] = c.at[i][0], sums[i][1] = c.at[i][1];
+  Vec sums[R][V];
+  for (int i = 0; i < R; i++)
+    for (int v = 0; v < V; v++) sums[i][v] = c.at[i][v];
   for (Index k = 0; k < n; k++, b += b_step) {
-    Vec left = load(b), right = load(b + LANES);
+    Vec row[V];
+    for (int v = 0; v < V; v++) row[v] = load(b + v * LANES);
     for (int i = 0; i < R; i++) {
       Vec x = all(a[i][k]);
-      sums[i][0] += x * left;
-      sums[i][1] += x * right;
+      for (int v = 0; v < V; v++) sums[i][v] += x * row[v];
     }
   }
-  for (int i = 0; i < R; i++) c.at[i][0] = sums[i][0], c.at[i][1] = sums[i][1];
+  for (int i = 0; i < R; i++)
+    for (int v = 0; v < V; v++) c.at[i][v] = sums[i][v];
 }
 
-// c[i] += Σ_k a[k · a_step + i] · b[k], for R rows.
-template <int R>
+// c[i] += Σ_k a[k · a_step + i] · b[k], for R rows and V vectors of columns.
+template <int R, int V>
 INLINE void add_columns(Tile& c, const float* a, Index a_step, Index n, const float* b, Index b_step) {
-  Vec sums[R][2];
-  for (int i = 0; i < R; i++) sums[i][0] = c.at[i][0], sums[i][1] = c.at[i][1];
+  Vec sums[R][V];
+  for (int i = 0; i < R; i++)
+    for (int v = 0; v < V; v++) sums[i][v] = c.at[i][v];
   for (Index k = 0; k < n; k++, a += a_step, b += b_step) {
-    Vec left = load(b), right = load(b + LANES);
+    Vec row[V];
+    for (int v = 0; v < V; v++) row[v] = load(b + v * LANES);
     for (int i = 0; i < R; i++) {
       Vec x = all(a[i]);
-      sums[i][0] += x * left;
-      sums[i][1] += x * right;
+      for (int v = 0; v < V; v++) sums[i][v] += x * row[v];
     }
   }
-  for (int i = 0; i < R; i++) c.at[i][0] = sums[i][0], c.at[i][1] = sums[i][1];
+  for (int i = 0; i < R; i++)
+    for (int v = 0; v < V; v++) c.at[i][v] = sums[i][v];
 }
 
-// body(std::integral_constant<int, R>) with R the rows that are left: 1 … ROWS.
+// body(R, V) as constants: R the rows that are left, 1 … ROWS; V the vectors that n columns take, 1 or 2.
 template <typename Body>
-INLINE void with_rows(Index rows, const Body& body) {
-#define CASE(R) \
-  case R:       \
-    return body(std::integral_constant<int, R <= ROWS ? R : ROWS>{});
+INLINE void with_tile(Index rows, Index n, const Body& body) {
+#define CASE(R)                                                                            \
+  case R: {                                                                                \
+    std::integral_constant<int, R <= ROWS ? R : ROWS> r;                                   \
+    return n > LANES ? body(r, std::integral_constant<int, 2>{}) : body(r, std::integral_constant<int, 1>{}); \
+  }
   switch (rows < ROWS ? rows : ROWS) {
     CASE(1) CASE(2) CASE(3) CASE(4) CASE(5) CASE(6) CASE(7) CASE(8) CASE(9) CASE(10) CASE(11) CASE(12)
   }

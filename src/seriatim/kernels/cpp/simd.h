@@ -8,6 +8,10 @@
 #include <cstdlib>
 #include <cstring>
 
+#if defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
 #define INLINE inline __attribute__((always_inline))
 
 #if defined(__AVX512F__)
@@ -31,16 +35,24 @@ INLINE void store(float* p, Vec v) { *reinterpret_cast<LooseVec*>(p) = v; }
 INLINE Vec all(float x) { return x - Vec{}; }
 INLINE Vec select(IntVec where, Vec yes, Vec no) { return where ? yes : no; }
 
-// The first n lanes; the others are 0 when loaded and stay as they are when stored.
+// The first n lanes, n ≥ 0; the others are 0 when loaded and stay as they are when stored.
 INLINE Vec load_some(const float* p, Index n) {
   if (n >= LANES) return load(p);
+#if defined(__AVX512F__)
+  return (Vec)_mm512_maskz_loadu_ps((1u << n) - 1, p);
+#else
   Vec v = {};
-  memcpy(&v, p, n * sizeof(float));
+  for (Index i = 0; i < n; i++) v[i] = p[i];
   return v;
+#endif
 }
 INLINE void store_some(float* p, Vec v, Index n) {
   if (n >= LANES) return store(p, v);
-  memcpy(p, &v, n * sizeof(float));
+#if defined(__AVX512F__)
+  _mm512_mask_storeu_ps(p, (1u << n) - 1, (__m512)v);
+#else
+  for (Index i = 0; i < n; i++) p[i] = v[i];
+#endif
 }
 
 INLINE float sum(Vec v) {
@@ -70,11 +82,12 @@ class Scratch {
   Index room_ = 0;
 };
 
-// rows (LANES × LANES, `from` floats apart) written as columns (`to` floats apart).
+// n rows of m floats (at most LANES of each, `from` floats apart) written as m columns of LANES floats (`to` floats
+// apart), 0 beyond n.
 // A shuffle of pairs, log2(LANES) times over, is a transpose: Batcher's perfect shuffle (1968; Stone 1971).
-INLINE void transpose_block(const float* rows, Index from, float* columns, Index to) {
+INLINE void transpose_block(const float* rows, Index n, Index m, Index from, float* columns, Index to) {
   Vec a[LANES], b[LANES];
-  for (int i = 0; i < LANES; i++) a[i] = load(rows + i * from);
+  for (int i = 0; i < LANES; i++) a[i] = i < n ? load_some(rows + i * from, m) : Vec{};
 #if LANES == 16
 #define LOW(x, y) __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 #define HIGH(x, y) __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
@@ -94,22 +107,14 @@ INLINE void transpose_block(const float* rows, Index from, float* columns, Index
   }
 #undef LOW
 #undef HIGH
-  for (int i = 0; i < LANES; i++) store(columns + i * to, a[i]);
+  for (int i = 0; i < LANES && i < m; i++) store(columns + i * to, a[i]);
 }
 
-// columns[j][i] = rows[i][j] for i < n, j < m, with 0 in the columns' places n to `fill`.
+// columns[j][i] = rows[i][j] for i < n, j < m, with 0 in the columns' places n to `fill`, a multiple of LANES.
 inline void transpose(const float* rows, Index n, Index m, Index from, float* columns, Index to, Index fill) {
-  Index i = 0;
-  for (; i + LANES <= n; i += LANES) {
-    Index j = 0;
-    for (; j + LANES <= m; j += LANES) transpose_block(rows + i * from + j, from, columns + j * to + i, to);
-    for (; j < m; j++)
-      for (Index k = i; k < i + LANES; k++) columns[j * to + k] = rows[k * from + j];
-  }
-  for (; i < n; i++)
-    for (Index j = 0; j < m; j++) columns[j * to + i] = rows[i * from + j];
-  for (; i < fill; i++)
-    for (Index j = 0; j < m; j++) columns[j * to + i] = 0;
+  for (Index i = 0; i < fill; i += LANES)
+    for (Index j = 0; j < m; j += LANES)
+      transpose_block(rows + i * from + j, n - i, m - j, from, columns + j * to + i, to);
 }
 
 }  // namespace
