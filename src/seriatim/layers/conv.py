@@ -19,7 +19,6 @@ from ..base.fields import (
     SpatialSizes,
 )
 from ..base.report import UsageError
-from ..math.affine import add_bias, along
 from ..math.windows import conv, spatial_axes, window_count
 from .contract import Weight
 from .core import known_axis
@@ -92,12 +91,10 @@ class Conv(Layer):
 
     def forward(self, w, x, call):
         check_windows(self, x.shape, self.kernel_size, self.dilation_rate)
-        y = conv(x, w["kernel"], self.strides, self.padding, self.dilation_rate, self.groups, self.data_format)
-        if self.data_format == "channels_last":
-            y = add_bias(y, w.get("bias"))
-        elif self.use_bias:
-            y = y + along(w["bias"], self.channel_axis, y.ndim)
-        return self.activation(y)
+        return conv(
+            x, w["kernel"], self.strides, self.padding, self.dilation_rate, self.groups, self.data_format,
+            w.get("bias"), self.activation,
+        )  # fmt: skip
 
 
 class Conv1D(Conv):

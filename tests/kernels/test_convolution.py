@@ -1,0 +1,128 @@
+"""Convolution kernels beside plain XLA: every rank, stride, dilation, margin and channel count, and their gradients."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from seriatim import kernels
+from seriatim.math import windows
+from seriatim.math.activations import linear, relu, tanh
+
+from .both import both, close, needs_kernels, serves, with_gradients
+
+pytestmark = needs_kernels
+
+
+def arrays(shape, kernel, filters, groups=1, seed=0):
+    """x, kernel, bias: whole numbers in part, so that relu meets exact zeros."""
+    rng = np.random.default_rng(seed)
+    cells = (*kernel, shape[-1] // groups, filters)
+    return [rng.normal(size=size).astype(np.float32) for size in (shape, cells, (filters,))]
+
+
+def compare(x, w, b, **how):
+    """Value and gradients, kernels beside plain XLA."""
+    how.setdefault("strides", (1,) * (w.ndim - 2))
+    run = with_gradients(lambda x, w, b: windows.conv(x, w, bias=b, **how))
+    assert serves(run, x, w, b)
+    close(*both(run, x, w, b))
+
+
+def random_case(seed):
+    """One case of any kind; sizes small and odd, with axes of 1 among them."""
+    rng = np.random.default_rng(seed)
+    rank = int(rng.integers(1, 4))
+    pick = lambda *options: options[rng.integers(len(options))]
+    kernel = tuple(int(rng.integers(1, 5)) for _ in range(rank))
+    strides = tuple(int(rng.integers(1, 4)) for _ in range(rank))
+    dilation = tuple(int(rng.integers(1, 3)) for _ in range(rank)) if pick(True, False) else (1,) * rank
+    padding = pick("valid", "same", "causal") if rank == 1 else pick("valid", "same")
+    space = tuple(max(1, (k - 1) * d + 1 + int(rng.integers(0, 9))) for k, d in zip(kernel, dilation, strict=True))
+    if padding != "valid" and pick(True, False, False):
+        space = (1,) * rank
+    groups = pick(1, 1, 1, 3)
+    channels, filters = (groups * pick(1, 3, 7, 16, 33) for _ in range(2))
+    if kernel == (1,) * rank and groups == 1:
+        kernel = (2,) * rank
+        space = tuple(max(n, 4) for n in space)
+    return (
+        (pick(1, 2, 5), *space, channels),
+        kernel,
+        filters,
+        groups,
+        {"strides": strides, "padding": padding, "dilation": dilation, "groups": groups},
+    )
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_random_cases(seed):
+    shape, kernel, filters, groups, how = random_case(seed)
+    compare(*arrays(shape, kernel, filters, groups, seed), **how)
+
+
+CASES = {
+    "first layer, 1 channel": ((33, 28, 28, 1), (3, 3), 32, {}),
+    "first layer, 3 channels": ((3, 64, 64, 3), (3, 3), 32, {"padding": "same"}),
+    "images in groups": ((130, 5, 5, 16), (3, 3), 48, {"padding": "same"}),
+    "one image in bands": ((1, 90, 70, 8), (5, 5), 20, {"padding": "same", "strides": (2, 2)}),
+    "one sequence in bands": ((1, 5000, 9), (7,), 33, {"padding": "causal", "dilation": (3,)}),
+    "volume": ((2, 9, 17, 15, 16), (3, 3, 3), 16, {"padding": "same"}),
+    "patches: stride = window": ((2, 32, 32, 3), (8, 8), 24, {"strides": (8, 8)}),
+    "stride beyond the window": ((2, 23, 19, 5), (2, 2), 7, {"strides": (3, 4)}),
+    "a window wider than the image": ((2, 2, 2, 4), (5, 5), 6, {"padding": "same"}),
+    "wide": ((4, 7, 7, 128), (3, 3), 160, {"padding": "same"}),
+    "groups": ((3, 12, 12, 64), (3, 3), 96, {"groups": 4, "padding": "same"}),
+    "a kernel of 1 with groups": ((3, 12, 12, 8), (1, 1), 8, {"groups": 2}),
+    "channels first": ((3, 7, 12, 11), (3, 3), 8, {"data_format": "channels_first"}),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_named_cases(name):
+    shape, kernel, filters, how = CASES[name]
+    if how.get("data_format") == "channels_first":
+        x, w, b = arrays((*shape[:1], *shape[2:], shape[1]), kernel, filters)
+        compare(np.moveaxis(x, -1, 1).copy(), w, b, **how)
+    else:
+        compare(*arrays(shape, kernel, filters, how.get("groups", 1)), **how)
+
+
+@pytest.mark.parametrize("activation", [linear, relu, tanh])
+def test_activations_and_no_bias(activation):
+    x, w, b = arrays((3, 9, 8, 5), (3, 2), 18)
+    compare(x, w, b, activation=activation)
+    compare(x, w, None, activation=activation, padding="same")
+
+
+def test_relu_at_exact_zeros_has_no_gradient():
+    x, w = np.zeros((1, 4, 4, 2), np.float32), np.ones((2, 2, 2, 3), np.float32)
+    total = kernels.served(lambda b: windows.conv(x, w, (1, 1), bias=b, activation=relu).sum())
+    assert (jax.jit(jax.grad(total))(jnp.zeros(3)) == 0).all()
+
+
+def test_nan_passes():
+    """A run that diverges must not look healthy: not behind relu either."""
+    x, w, b = arrays((2, 6, 6, 3), (3, 3), 4)
+    x[1, 2, 3, 0] = np.nan
+    y = jax.jit(kernels.served(lambda x: windows.conv(x, w, (1, 1), bias=b, activation=relu)))(x)
+    seen = np.isnan(windows.conv(x, w, (1, 1)))
+    assert seen.any() and not seen.all()
+    np.testing.assert_array_equal(np.isnan(y), seen)
+
+
+def test_same_bits_every_time():
+    x, w, b = arrays((9, 33, 31, 16), (3, 3), 32)
+
+    def gradients(x, w, b):
+        return jax.grad(lambda *a: (windows.conv(*a[:2], (1, 1), "same", bias=a[2]) ** 2).sum(), (0, 1, 2))(x, w, b)
+
+    run = jax.jit(kernels.served(gradients))
+    first = run(x, w, b)
+    for _ in range(5):
+        assert all((np.asarray(a) == np.asarray(b)).all() for a, b in zip(first, run(x, w, b), strict=True))
+
+
+def test_no_kernel_for_half_precision():
+    x, w, b = (jnp.asarray(a, jnp.bfloat16) for a in arrays((1, 6, 6, 3), (3, 3), 4))
+    assert not serves(lambda x, w, b: windows.conv(x, w, (1, 1), bias=b), x, w, b)
