@@ -12,16 +12,17 @@ import numpy as np
 
 from . import files, losses, metrics, optimizers
 from .base import registry, settings
-from .base.config import Config
 from .base.report import DataError, UsageError, birthplace
 from .data.arrays import class_weights, to_array
 from .data.source import Batch
+from .engine.forward import Forward, device_arrays, is_stateful
 from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
 from .layers.chain import Chain, every_layer, run
-from .layers.contract import MASK, PENALTY, Call
+from .layers.contract import MASK, PENALTY, Call, is_shape
 from .layers.variable import is_traced
 from .train import fit as training
+from .train.arguments import check_metric, crossentropy_kind, flat, one_weight, only, revive
 from .train.summary import print_summary, summary_html
 
 
@@ -145,11 +146,15 @@ class Sequential(Chain):
             self.build((None, *x.shape[1:]))
 
     def conform(self, batch):
-        """A batch whose x has the rank the chain declares: a missing or extra axis of size 1 is mended."""
-        if self.shape_in is None and self.declared_input() is None:
-            return batch
+        """A batch whose x has the rank the chain declares."""
+        x = self.mend(batch.x)
+        return batch if x is batch.x else batch._replace(x=x)
+
+    def mend(self, x):
+        """x with the rank the chain declares: a missing or extra axis of size 1 is added or taken away."""
         shape = self.shape_in or self.declared_input()
-        x = batch.x
+        if shape is None or x.shape[1:] == shape[1:]:
+            return x
         if x.ndim == len(shape) - 1 and shape[-1] == 1:
             x = x[..., None]
         elif x.ndim == len(shape) + 1 and x.shape[-1] == 1:
@@ -163,7 +168,7 @@ class Sequential(Chain):
                 saw=f"x of shape {tuple(x.shape)}", want=f"shape {tuple(shape)} (None: any number)",
                 fix="one sample needs a batch axis: x[None]" if one else misfit(shape, x.shape),
             )  # fmt: skip
-        return batch._replace(x=x)
+        return x
 
     def check_targets(self, sample):
         if self.loss_object is not None and sample.y is None:
@@ -176,13 +181,7 @@ class Sequential(Chain):
 
     def device_arrays(self):
         """The boxes of all layers, as device arrays: one dict a layer."""
-        found = tuple(layer.arrays for layer in self.chain)
-        for layer, w in zip(self.chain, found, strict=True):
-            fresh = {n: jnp.asarray(a) for n, a in w.items() if not isinstance(a, jax.Array)}
-            if fresh:
-                layer.put(fresh)
-                w.update(fresh)
-        return found
+        return device_arrays(self.chain)
 
     def held_arrays(self):
         return [array for layer in self.chain for array in layer.arrays.values()]
@@ -206,6 +205,8 @@ class Sequential(Chain):
     def receive(self, arrays, opt_state, steps):
         """Take arrays back from a training session: into the boxes, the optimizer, the counter."""
         self.keep_state(arrays)
+        if self.forward is not None:
+            self.forward.forget()
         self.optimizer.state, self.optimizer.changed = opt_state, False
         self.steps_done = steps
 
@@ -249,36 +250,28 @@ class Sequential(Chain):
 
     def forward_rows(self, x):
         """The prediction for some rows, padded to a power of two so that few programs serve all sizes."""
-        x = self.conform(Batch(x)).x
-        rows = len(x)
-        program, rowwise, stateful = self.forward_program()
-        if rowwise and rows & (rows - 1):
+        x, forward = self.mend(x), self.forward_pass()
+        rows, padded = len(x), forward.rowwise and len(x) & (len(x) - 1)
+        if padded:
             room = 1 << rows.bit_length()
             x = np.concatenate([np.asarray(x), np.zeros((room - rows, *x.shape[1:]), x.dtype)])
-        pred, moved = program(self.device_arrays(), x)
-        if stateful:
+        pred, moved = forward(x)
+        if any(moved):
             self.keep_state(moved)
-        return (
-            np.asarray(pred)[:rows]
-            if isinstance(pred, jax.Array)
-            else jax.tree.map(lambda y: np.asarray(y)[:rows], pred)
-        )
+        if padded:
+            return jax.tree.map(lambda y: np.asarray(y)[:rows], pred)
+        return np.asarray(pred) if isinstance(pred, jax.Array) else jax.tree.map(np.asarray, pred)
 
-    def forward_program(self):
-        """(compiled forward pass, rowwise, stateful), until the chain changes or is compiled."""
-        if self.forward is None:
-            self.forward = programs_for(make_plan(self.chain)).predict, self.rowwise, self.stateful
+    def forward_pass(self):
+        """The compiled forward pass, made anew when the chain, or a chain inside it, has changed."""
+        if self.forward is None or self.forward.outgrown():
+            self.forward = Forward(self.chain)
         return self.forward
-
-    @property
-    def rowwise(self):
-        """Whether a row's output depends on that row alone, as the laws of our own layers say."""
-        return not self.stateful and not any(foreign(layer) for layer in self.chain)
 
     @property
     def stateful(self):
         """Whether a layer inside carries its state from batch to batch."""
-        return any(getattr(inner, "stateful", False) for layer in self.chain for inner in every_layer(layer))
+        return any(is_stateful(layer) for layer in self.chain)
 
     def reset_states(self):
         """Set the carried state of every stateful layer to zero."""
@@ -331,15 +324,16 @@ class Sequential(Chain):
         """The output for `x` as a JAX array; differentiable, and usable under jit."""
         if self.__dict__.get("_context") is not None:
             return super().__call__(x, training, mask)
-        x = x if is_traced(x) else jnp.asarray(to_array(x, "x"))
+        x = x if is_traced(x) else to_array(x, "x")
         self.ready_to_predict(Batch(x))
-        x = self.conform(Batch(x)).x
+        x = self.mend(x)
         if not training and mask is None and not is_traced(x):
-            y, moved = self.forward_program()[0](self.device_arrays(), x)
+            y, moved = self.forward_pass()(x)
         else:
             root = jax.random.key(settings.next_seed()) if training else None
+            x = x if is_traced(x) else jnp.asarray(x)
             y, moved, _ = run(self.chain, self.device_arrays(), x, Call(bool(training), root, mask))
-        if not is_traced(x):
+        if any(moved) and not is_traced(x):
             self.keep_state([{n: a for n, a in new.items() if n not in (MASK, PENALTY)} for new in moved])
         return y
 
@@ -444,65 +438,6 @@ class Sequential(Chain):
 
 
 # ---- small questions ------------------------------------------------------------------------------------
-
-
-def foreign(layer):
-    """Whether a user's code decides what this layer does."""
-    return any(hasattr(type(inner), "call") or type(inner).__name__ == "Lambda" for inner in every_layer(layer))
-
-
-def is_shape(value):
-    return isinstance(value, tuple) and all(item is None or isinstance(item, int) for item in value)
-
-
-def flat(given):
-    """Metrics as a list, from one, a list, or Keras's list or dict of lists for one output."""
-    if given is None:
-        return []
-    if isinstance(given, dict):
-        given = list(given.values())
-    if not isinstance(given, (list, tuple)):
-        return [given]
-    return [item for entry in given for item in (entry if isinstance(entry, (list, tuple)) else [entry])]
-
-
-def check_metric(given):
-    if isinstance(given, str) and given not in ("accuracy", "acc", "crossentropy", "ce"):
-        metrics.get(given)
-    elif not callable(given) and not isinstance(given, (str, dict, Config)):
-        raise UsageError("this is no metric", at=birthplace(), saw=repr(given), want="a name, a Metric or a function")
-
-
-def only(value, what):
-    """One loss: Keras's list or dict for a single output is opened."""
-    if isinstance(value, dict) and "class_name" not in value:
-        value = list(value.values())
-    if isinstance(value, (list, tuple)):
-        if len(value) != 1:
-            raise UsageError(f"a chain has one output, so one {what}", at=birthplace(), saw=f"{len(value)}")
-        return value[0]
-    return value
-
-
-def one_weight(given):
-    weight = only(given, "loss weight")
-    if weight is None:
-        return 1.0
-    if isinstance(weight, bool) or not isinstance(weight, (int, float)):
-        raise UsageError("loss_weights holds one number", at=birthplace(), saw=repr(given))
-    return float(weight)
-
-
-def crossentropy_kind(y, pred):
-    if pred[-1] == 1:
-        return "binary_crossentropy"
-    return "sparse_categorical_crossentropy" if len(y) < len(pred) or y[-1] == 1 else "categorical_crossentropy"
-
-
-def revive(family, written):
-    if isinstance(written, (list, tuple)):
-        return [revive(family, item) for item in written]
-    return family.deserialize(written) if isinstance(written, dict) and "class_name" in written else written
 
 
 def misfit(wanted, seen):

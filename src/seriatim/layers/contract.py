@@ -15,6 +15,11 @@ PENALTY = "penalty"  # the entry of `moved` that joins the loss
 MASK = "mask"  # the entry of `moved` with the mask behind a chain inside a chain
 
 
+def is_shape(value):
+    """Whether this is one shape, not a tuple of several."""
+    return isinstance(value, tuple) and all(item is None or isinstance(item, int) for item in value)
+
+
 class Weight(NamedTuple):
     """One array that a layer asks for: declared here, allocated elsewhere."""
 

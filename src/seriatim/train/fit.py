@@ -15,6 +15,8 @@ from ..base.report import UsageError
 from ..data.prefetch import prefetch
 from ..data.source import Batch, Resident, open_source
 from ..engine import step
+from ..layers.chain import Chain, every_layer
+from ..layers.contract import is_shape
 from .callbacks.callback import BATCH_MOMENTS, CallbackList
 from .display import make_display
 from .history import History
@@ -319,7 +321,7 @@ def evaluate(model, x=None, y=None, batch_size=None, verbose="auto", sample_weig
 
 # ---- predict ---------------------------------------------------------------------------------------------
 
-WIDE = 1024  # rows of one call, where rows do not depend on each other
+ROOM = 4 * 2**20  # bytes of the widest activation in one call: with more, it no longer stays in the cache
 
 
 def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
@@ -346,7 +348,7 @@ def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=Non
 
 
 def predict_batches(model, source, steps, watched):
-    """The rows of each call: the user's batches, or wider ones where that changes no result."""
+    """The rows of each call: the user's batches, or as many as fit into `ROOM` where that changes no result."""
     if not isinstance(source, Resident):
         for i, batch in enumerate(source.batches(shuffle=False)):
             if steps is not None and i >= steps:
@@ -355,10 +357,18 @@ def predict_batches(model, source, steps, watched):
         return
     size = source.batch_size
     rows = min(source.rows, steps * size) if steps else source.rows
-    if not watched and model.rowwise:
-        size = max(size, WIDE)
+    if not watched and model.forward_pass().rowwise:
+        size = max(size, wide(model, source.data.x))
     for start in range(0, rows, size):
         yield source.data.x[start : min(start + size, rows)]
+
+
+def wide(model, x):
+    """How many rows fill `ROOM` with float32 numbers where the chain is widest: a power of two."""
+    longest = max(x.shape[1:], default=1)  # stands for a size that the chain leaves open
+    shapes = [shape for one in every_layer(model) if isinstance(one, Chain) for shape in one.shapes]
+    widest = max(math.prod(n or longest for n in shape[1:]) for shape in shapes if is_shape(shape))
+    return 1 << (max(1, ROOM // (4 * widest)).bit_length() - 1)
 
 
 def join(parts):
