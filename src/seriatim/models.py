@@ -1,7 +1,10 @@
 """`seriatim.models`: Sequential, and the files it is kept in. Floor 6."""
 
-from .files import load_model, model_from_json, save_model
+from .base.lazy import names_from
 from .sequential import Sequential
+
+_FILES = {name: ".files.models" for name in ("load_model", "model_from_json", "save_model")}
+__getattr__ = names_from(__package__, _FILES)
 
 
 def clone_model(model, input_tensors=None, clone_function=None, call_function=None, recursive=False, **options):
@@ -12,4 +15,4 @@ def clone_model(model, input_tensors=None, clone_function=None, call_function=No
     return Sequential([*([model.entry] if model.entry is not None else []), *layers], name=model.name)
 
 
-__all__ = ["Sequential", "clone_model", "load_model", "model_from_json", "save_model"]
+__all__ = ["Sequential", "clone_model", *_FILES]  # noqa: PLE0604 - strings

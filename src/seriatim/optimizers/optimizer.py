@@ -13,7 +13,6 @@ from typing import Annotated, Any, ClassVar, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from ..base import fields, names, registry
 from ..base.config import Config
@@ -369,6 +368,8 @@ class Optimizer(Host, Config):
 
     def transformation(self):
         """This optimizer as an `optax.GradientTransformation`."""
+        import optax
+
         return optax.GradientTransformation(self.init, self.update)
 
 
