@@ -22,6 +22,12 @@
 #define LANES 4
 #endif
 
+#if defined(__clang__)
+#define SHUFFLE(x, y, ...) __builtin_shufflevector(x, y, __VA_ARGS__)
+#else  // GCC 11 does not know the other name
+#define SHUFFLE(x, y, ...) __builtin_shuffle(x, y, IntVec{__VA_ARGS__})
+#endif
+
 namespace {
 
 using Index = int64_t;
@@ -89,14 +95,14 @@ INLINE void transpose_block(const float* rows, Index n, Index m, Index from, flo
   Vec a[LANES], b[LANES];
   for (int i = 0; i < LANES; i++) a[i] = i < n ? load_some(rows + i * from, m) : Vec{};
 #if LANES == 16
-#define LOW(x, y) __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define HIGH(x, y) __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define LOW(x, y) SHUFFLE(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define HIGH(x, y) SHUFFLE(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
 #elif LANES == 8
-#define LOW(x, y) __builtin_shufflevector(x, y, 0, 8, 1, 9, 2, 10, 3, 11)
-#define HIGH(x, y) __builtin_shufflevector(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
+#define LOW(x, y) SHUFFLE(x, y, 0, 8, 1, 9, 2, 10, 3, 11)
+#define HIGH(x, y) SHUFFLE(x, y, 4, 12, 5, 13, 6, 14, 7, 15)
 #else
-#define LOW(x, y) __builtin_shufflevector(x, y, 0, 4, 1, 5)
-#define HIGH(x, y) __builtin_shufflevector(x, y, 2, 6, 3, 7)
+#define LOW(x, y) SHUFFLE(x, y, 0, 4, 1, 5)
+#define HIGH(x, y) SHUFFLE(x, y, 2, 6, 3, 7)
 #endif
   for (int span = 1; span < LANES; span *= 2) {
     for (int i = 0; i < LANES / 2; i++) {
