@@ -3,7 +3,7 @@
 from .base.lazy import names_from
 from .sequential import Sequential
 
-_FILES = {name: ".files.models" for name in ("load_model", "model_from_json", "save_model")}
+_FILES = dict.fromkeys(("load_model", "model_from_json", "save_model"), ".files.models")
 __getattr__ = names_from(__package__, _FILES)
 
 

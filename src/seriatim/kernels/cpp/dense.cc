@@ -9,15 +9,22 @@ constexpr Index BLOCK = 8 * ROWS;  // rows of x that meet a panel while it is in
 
 thread_local Scratch panels_of_b;
 
-// y = a · b (+ bias), where `pack(panel, at)` lays out the columns of b. `a_row(i, own)` is the address of row i.
-template <typename Pack, typename Row>
-void multiply(ffi::ThreadPool& pool, Index m, Index k, Index n, const Pack& pack, const Row& a_row, const float* bias,
-              bool rectify, float* y) {
+// y = a · b (+ bias). b is (k, n), or with `turned` its transpose is (n, k).
+void multiply(ffi::ThreadPool& pool, Index m, Index k, Index n, const float* a, const float* b, bool turned,
+              const float* bias, bool rectify, float* y) {
   Index panels = ceil_div(n, COLUMNS);
   Index block = panels < 4 ? smaller(BLOCK, ceil_div(ceil_div(m, 2), 4) * 4) : BLOCK;  // few panels: halves of x
   Index blocks = ceil_div(m, block);
   float* packed = panels_of_b.floats(panels * k * COLUMNS);
-  each(pool, panels, 4.0 * k * n, [&](Index p) { pack(p * COLUMNS, packed + p * k * COLUMNS); });
+  // A panel that only a few rows meet is not worth packing, if it can be read where it stands.
+  auto in_place = [&](Index j) { return m <= ROWS && !turned && j + COLUMNS <= n; };
+  each(pool, panels, m <= ROWS && !turned ? 0 : 4.0 * k * n, [&](Index p) {
+    Index j = p * COLUMNS;
+    if (turned)
+      pack_panel_transposed(b, k, n, k, j, packed + p * k * COLUMNS);
+    else if (!in_place(j))
+      pack_panel(b, k, n, n, j, packed + p * k * COLUMNS);
+  });
   each(pool, panels * blocks, 2.0 * m * k * n, [&](Index piece) {
     Index p = piece % panels, from = piece / panels * block, to = smaller(from + block, m);
     Index j = p * COLUMNS, wide = smaller(n - j, COLUMNS);
@@ -28,12 +35,14 @@ void multiply(ffi::ThreadPool& pool, Index m, Index k, Index n, const Pack& pack
       Vec right = wide > LANES ? load_some(bias + j + LANES, wide - LANES) : Vec{};
       for (int i = 0; i < ROWS; i++) start.at[i][0] = left, start.at[i][1] = right;
     }
+    const float* panel = in_place(j) ? b + j : packed + p * k * COLUMNS;
+    Index step = in_place(j) ? n : COLUMNS;
     for (Index i = from; i < to; i += ROWS) {
       Tile c = start;
       const float* rows[ROWS];
       Index here = smaller(to - i, ROWS);
-      for (Index r = 0; r < here; r++) rows[r] = a_row(i + r);
-      with_tile(here, wide, [&](auto r, auto v) { add_rows<r, v>(c, rows, k, packed + p * k * COLUMNS, COLUMNS); });
+      for (Index r = 0; r < here; r++) rows[r] = a + (i + r) * k;
+      with_tile(here, wide, [&](auto r, auto v) { add_rows<r, v>(c, rows, k, panel, step); });
       for (Index r = 0; r < here; r++) {
         if (rectify) c.at[r][0] = relu(c.at[r][0]), c.at[r][1] = relu(c.at[r][1]);
         put(y + (i + r) * n + j, c, r, wide);
@@ -45,11 +54,8 @@ void multiply(ffi::ThreadPool& pool, Index m, Index k, Index n, const Pack& pack
 ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats w, Floats bias,
                    bool rectify, FloatsOut y) {
   Index m = x.dimensions()[0], k = x.dimensions()[1], n = w.dimensions()[1];
-  const float *a = x.typed_data(), *b = w.typed_data();
-  multiply(
-      pool, m, k, n, [&](Index j, float* panel) { pack_panel(b, k, n, n, j, panel); },
-      [&](Index i) { return a + i * k; }, bias.element_count() ? bias.typed_data() : nullptr, rectify,
-      y->typed_data());
+  multiply(pool, m, k, n, x.typed_data(), w.typed_data(), false, bias.element_count() ? bias.typed_data() : nullptr,
+           rectify, y->typed_data());
   return ffi::Error::Success();
 }
 
@@ -57,10 +63,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats w, Floats bias,
 ffi::Error input_gradient(ffi::ThreadPool pool, Floats dy, Floats w,
                           FloatsOut dx) {
   Index m = dy.dimensions()[0], n = dy.dimensions()[1], k = w.dimensions()[0];
-  const float *a = dy.typed_data(), *b = w.typed_data();
-  multiply(
-      pool, m, n, k, [&](Index j, float* panel) { pack_panel_transposed(b, n, k, n, j, panel); },
-      [&](Index i) { return a + i * n; }, nullptr, false, dx->typed_data());
+  multiply(pool, m, n, k, dy.typed_data(), w.typed_data(), true, nullptr, false, dx->typed_data());
   return ffi::Error::Success();
 }
 
