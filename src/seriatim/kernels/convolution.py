@@ -45,7 +45,7 @@ def conv(x, kernel, bias, slide):
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv(slide, x, kernel, bias):
     shape = (x.shape[0], *slide.space, kernel.shape[-1])
-    y = call("conv_forward", _full(shape), _filled(x), _wide(kernel), bias, numbers=slide.numbers, relu=slide.rectify)
+    y = call("conv_forward", full(shape), filled(x), _wide(kernel), bias, numbers=slide.numbers, relu=slide.rectify)
     return y.reshape(shape)
 
 
@@ -56,23 +56,24 @@ def _forward(slide, x, kernel, bias):
 
 def _backward(slide, saved, dy):
     x, kernel, bias, y = saved
-    dz = _filled(jnp.where(y > 0, dy, 0) if slide.rectify else dy)
-    dx = call("conv_input_gradient", _full(x.shape), dz, _wide(kernel), numbers=slide.numbers)
+    dz = filled(jnp.where(y > 0, dy, 0) if slide.rectify else dy)
+    dx = call("conv_input_gradient", full(x.shape), dz, _wide(kernel), numbers=slide.numbers)
     shapes = _wide(kernel).shape, bias.shape
-    d_kernel, d_bias = call("conv_weight_gradient", shapes, _filled(x), dz, numbers=slide.numbers)
+    d_kernel, d_bias = call("conv_weight_gradient", shapes, filled(x), dz, numbers=slide.numbers)
     return dx.reshape(x.shape), d_kernel.reshape(kernel.shape), d_bias
 
 
 _conv.defvjp(_forward, _backward)
 
 
-def _full(shape):
-    """(b, space…, c) with three spatial axes: the first ones 1."""
+def full(shape):
+    """The shape (b, space…, c) with three spatial axes: the first ones 1."""
     return (shape[0], *(1,) * (AXES + 2 - len(shape)), *shape[1:])
 
 
-def _filled(x):
-    return x.reshape(_full(x.shape))
+def filled(x):
+    """x (b, space…, c) with three spatial axes."""
+    return x.reshape(full(x.shape))
 
 
 def _wide(kernel):

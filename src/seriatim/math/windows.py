@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..kernels import convolution, serve
+from ..kernels import convolution, pooling, serve
 from .activations import linear, relu
 from .affine import along, product
 
@@ -118,6 +118,8 @@ def max_pool(x, sizes, strides, padding="valid", data_format="channels_last"):
     Where values tie, the gradient goes to the first of them in the window, row by row.
     """
     axes = spatial_axes(len(sizes), data_format)
+    if serve(x) and prod(sizes) <= pooling.MOST:
+        return _by_kernel(pooling.max_pool, x, axes, sizes, strides, padding, data_format)
     if jnp.issubdtype(x.dtype, jnp.floating):
         lowest = -jnp.inf
     else:
@@ -137,6 +139,8 @@ def max_pool(x, sizes, strides, padding="valid", data_format="channels_last"):
 def average_pool(x, sizes, strides, padding="valid", data_format="channels_last"):
     """y[b, i, c] = mean over k of x[b, i·stride + k, c]; cells outside of x do not count."""
     axes = spatial_axes(len(sizes), data_format)
+    if serve(x) and prod(sizes) <= pooling.MOST:
+        return _by_kernel(pooling.average_pool, x, axes, sizes, strides, padding, data_format)
     cells = _cells(x, axes, sizes, strides, padding)
     x = _fit(x, axes, sizes, strides, padding, 0)
     if strides == sizes:
@@ -147,6 +151,15 @@ def average_pool(x, sizes, strides, padding="valid", data_format="channels_last"
         else:
             x = _reduce_window(x, 0, lax.add, axis, size, stride)
     return x / cells
+
+
+def _by_kernel(pool, x, axes, sizes, strides, padding, data_format):
+    cells = tuple(x.shape[axis] for axis in axes)
+    along_axes = list(zip(cells, sizes, strides, strict=True))
+    before = tuple(margins(*axis, padding)[0] for axis in along_axes)
+    space = tuple(window_count(*axis, padding) for axis in along_axes)
+    windows = pooling.Windows(tuple(sizes), tuple(strides), before, cells, space)
+    return last_to_first(pool(windows, first_to_last(x, data_format)), data_format)
 
 
 def _fit(x, axes, sizes, strides, padding, fill):
