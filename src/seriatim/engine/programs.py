@@ -11,7 +11,7 @@ import weakref
 import jax
 
 from .. import kernels
-from . import step
+from . import cache, step
 from .plan import avals
 
 _shared = weakref.WeakValueDictionary()  # fingerprint -> Programs
@@ -58,7 +58,9 @@ class Programs:
         function = step.copy_state if kind == "copy_state" else functools.partial(getattr(step, kind), *head)
         if self.plan.eager and kind != "copy_state":
             return function
-        return jax.jit(kernels.served(function), donate_argnums=self.donate.get(kind, ())).lower(*shapes).compile()
+        return cache.compiled(
+            jax.jit(kernels.served(function), donate_argnums=self.donate.get(kind, ())).lower(*shapes)
+        )
 
     @functools.cached_property
     def predict(self):
@@ -67,5 +69,6 @@ class Programs:
 
 
 def slow_in_loop(layer):
-    """XLA's CPU backend runs a convolution inside a compiled loop about 15 times slower than outside."""
-    return layer.convolves or any(slow_in_loop(child) for child in layer.children.values())
+    """XLA's CPU backend runs a convolution inside a compiled loop about 15 times slower than outside; kernels do not."""
+    own = layer.convolves and not kernels.offered(layer.compute_dtype)
+    return own or any(slow_in_loop(child) for child in layer.children.values())
