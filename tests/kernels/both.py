@@ -31,7 +31,7 @@ def close(found, wanted, tolerance=1e-5):
         np.testing.assert_allclose(a / scale, b / scale, rtol=0, atol=tolerance)
 
 
-def with_gradients(function, seed=0):
+def with_gradients(function, seed=4321):
     """The value of `function`, and the gradients of a random sum of it."""
 
     def run(*args):

@@ -26,6 +26,7 @@ KERNELS = (
     "max_pool", "max_pool_places", "max_pool_gradient", "average_pool", "average_pool_gradient",
     "rows_take", "rows_add",
     "noise_drop",
+    "norm_forward", "norm_backward",
     "lstm_forward", "lstm_backward", "gru_forward", "gru_backward", "simple_forward", "simple_backward",
     "update_adam", "update_sgd", "update_rmsprop", "update_all_finite",
 )  # fmt: skip
@@ -90,7 +91,7 @@ def fits(level):
 
 @functools.cache
 def flags():
-    """What the processor says it can do, in Linux's words; elsewhere nothing (there is no jaxlib for Macs with x86-64)."""
+    """What the processor says it can do, in Linux's words; elsewhere nothing (no jaxlib serves Macs with x86-64)."""
     try:
         found = re.search(r"^flags\s*:(.*)$", Path("/proc/cpuinfo").read_text(), re.M)
     except OSError:

@@ -13,7 +13,7 @@ from ..base import registry
 from ..base.fields import Anything, Axes, Bool, Constrained, Initial, Int, Number, Regular
 from ..base.report import UsageError
 from ..math.affine import along
-from ..math.moments import full, moments, normalise, variance
+from ..math.moments import full, moments, normalise, standardise, variance
 from .contract import Weight
 from .core import known_axis
 from .layer import Layer
@@ -82,6 +82,9 @@ class BatchNormalization(Layer):
         x = full(x, self.variable_dtype)
         w = {name: array.astype(x.dtype) for name, array in w.items()} | {"kept": w}
         gamma, beta, moved = w.get("gamma"), w.get("beta"), {}
+        if call.training and self.trainable and call.mask is None and not self.renorm and self.axis in (-1, x.ndim - 1):
+            y, mean, spread = standardise(x, gamma, beta, self.epsilon)
+            return y.astype(self.compute_dtype), self.kept(w, self.followed(w, mean, spread))
         if call.training and self.trainable:
             others = [axis for axis in range(x.ndim) if axis != self.axis % x.ndim]
             mean, spread = (array.reshape(-1) for array in moments(x, others, call.mask))
@@ -92,7 +95,11 @@ class BatchNormalization(Layer):
             mean, spread = w["moving_mean"], w["moving_variance"]
         vectors = [v if v is None else along(v, self.axis, x.ndim) for v in (mean, spread, gamma, beta)]
         y = normalise(x, *vectors, epsilon=self.epsilon)
-        return y.astype(self.compute_dtype), {name: v.astype(w["kept"][name].dtype) for name, v in moved.items()}
+        return y.astype(self.compute_dtype), self.kept(w, moved)
+
+    def kept(self, w, moved):
+        """What moved, in the dtypes in which it is kept."""
+        return {name: v.astype(w["kept"][name].dtype) for name, v in moved.items()}
 
     def followed(self, w, mean, spread):
         """The moving statistics after this batch."""

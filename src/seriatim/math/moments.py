@@ -9,6 +9,8 @@ import functools
 import jax
 import jax.numpy as jnp
 
+from ..kernels import norm, serve
+
 TINY = 1e-7  # keeps a fully masked batch finite, as Keras does
 
 
@@ -56,3 +58,11 @@ def normalise(x, mean, variance, gamma=None, beta=None, epsilon=1e-3):
     scale = scale if gamma is None else scale * gamma
     shift = -mean * scale
     return x * scale + (shift if beta is None else shift + beta)
+
+
+def standardise(x, gamma, beta, epsilon):
+    """(gamma · (x − mean) / √(variance + epsilon) + beta, mean (c,), variance (c,)) over all axes but the last."""
+    if serve(x, gamma, beta):
+        return norm.standardise(x, gamma, beta, epsilon)
+    mean, spread = moments(x, range(x.ndim - 1))
+    return normalise(x, mean, spread, gamma, beta, epsilon), mean.reshape(-1), spread.reshape(-1)
