@@ -1,6 +1,10 @@
 """Our side: `fit` on a Sequential."""
 
+import time
+
 import jax
+import jax.numpy as jnp
+import numpy as np
 from keras_words import Fitted
 
 import seriatim
@@ -13,6 +17,18 @@ def versions():
 
 def device():
     return jax.devices()[0].device_kind
+
+
+def rate(size=2048, tries=7):
+    """Floating-point operations a second of XLA's float32 product: the best of some, in billions."""
+    a = jnp.asarray(np.random.default_rng(0).random((size, size), dtype=np.float32))
+    product = jax.jit(lambda a: a @ a)
+    times = []
+    for _ in range(tries + 1):
+        began = time.perf_counter()
+        product(a).block_until_ready()
+        times.append(time.perf_counter() - began)
+    return {"gflops": 2 * size**3 / min(times[1:]) / 1e9}
 
 
 def open_model(workload, x, y):

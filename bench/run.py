@@ -8,13 +8,14 @@ import datetime
 import json
 import os
 import platform
+import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import table
-from crew import FRAMEWORKS, Lost, Plan, Worker, race
+from crew import FRAMEWORKS, Lost, Plan, Worker, open_one, race
 from workloads import WORKLOADS, quick
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,11 +66,20 @@ def measure(workloads, names, plan, say):
         starters = {name: starter(name, plan, started) for name in names}
         try:
             found = race(workload, starters, plan, lambda text, i=i: say(f"[{i}/{len(workloads)}] {text}"))
+            if "error" not in found.get("ours", {"error": "not asked for"}):
+                again(found["ours"], workload, starters["ours"])
         finally:
             for worker in started:
                 worker.stop()
         records |= {(workload.name, name): record for name, record in found.items()}
     return records
+
+
+def again(record, workload, start):
+    """The same script a second time: what an earlier run has compiled is on the disk."""
+    second = {}
+    open_one(start(), workload, second)
+    record["again_s"] = second["first_epoch_s"]
 
 
 def starter(name, plan, started):
@@ -162,6 +172,7 @@ def main():
     began = time.perf_counter()
     say = lambda text: print(f"{time.perf_counter() - began:6.0f} s  {text}", flush=True)
     OUT.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(OUT / "programs", ignore_errors=True)
     environment(say)
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else 0.0
     if load > 0.5:

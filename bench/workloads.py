@@ -4,6 +4,7 @@ Standard library only. A chain is written once as tuples; each side builds it wi
 """
 
 from dataclasses import dataclass, replace
+from math import prod
 
 
 @dataclass(frozen=True)
@@ -26,9 +27,42 @@ class Workload:
         return -(-self.rows // self.batch)
 
     @property
+    def products(self):
+        """Floating-point operations of a training step in products alone: what cannot be left out.
+
+        Forward, and as much again for the gradients of the weights and of the input; the first layer with weights needs
+        no gradient of its input.
+        """
+        total, first, shape = 0, True, self.shape
+        for kind, *arguments in self.chain:
+            here, shape = link(kind, arguments, shape)
+            total += here * (2 if first else 3)
+            first = first and not here and kind != "embed"
+        return self.batch * total
+
+    @property
     def counts_hits(self):
         """Whether accuracy is counted."""
         return self.loss != "mse"
+
+
+def link(kind, arguments, shape):
+    """(floating-point operations of the products for one row, the shape behind) of one link of a chain."""
+    if kind == "dense":
+        return 2 * prod(shape) * arguments[0], (*shape[:-1], arguments[0])
+    if kind.startswith("conv"):
+        out = (*(n - arguments[1] + 1 for n in shape[:-1]), arguments[0])
+        return 2 * prod(out) * arguments[1] ** (len(shape) - 1) * shape[-1], out
+    if kind.startswith("pool"):
+        return 0, (*(n // 2 for n in shape[:-1]), shape[-1])
+    if kind in ("lstm", "gru"):
+        gates = (4 if kind == "lstm" else 3) * arguments[0]
+        return 2 * shape[0] * (shape[1] + arguments[0]) * gates, (arguments[0],)
+    if kind == "embed":
+        return 0, (*shape, arguments[1])
+    if kind == "mean1d":
+        return 0, shape[-1:]
+    return 0, (prod(shape),) if kind == "flatten" else shape
 
 
 CLASSES, YES_NO, NUMBER = "sparse_categorical_crossentropy", "binary_crossentropy", "mse"
