@@ -118,8 +118,8 @@ class Session:
 
 
 def on_device(batch):
-    """A batch (or all rows) as arrays on the device."""
-    return Batch(*(None if part is None else jnp.asarray(part) for part in batch))
+    """A batch (or all rows) as arrays on the device. (`jnp.asarray` would copy a large array twice.)"""
+    return Batch(*(None if part is None else jax.device_put(part) for part in batch))
 
 
 def read_logs(programs, tally):
