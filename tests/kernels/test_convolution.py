@@ -5,7 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from seriatim import kernels
+from seriatim import Sequential, kernels, layers
+from seriatim.engine import programs
+from seriatim.engine.plan import make_plan
 from seriatim.math import windows
 from seriatim.math.activations import linear, relu, tanh
 
@@ -126,3 +128,30 @@ def test_same_bits_every_time():
 def test_no_kernel_for_half_precision():
     x, w, b = (jnp.asarray(a, jnp.bfloat16) for a in arrays((1, 6, 6, 3), (3, 3), 4))
     assert not serves(lambda x, w, b: windows.conv(x, w, (1, 1), bias=b), x, w, b)
+
+
+@pytest.mark.parametrize(("dtype", "loops"), [("float32", True), ("mixed_bfloat16", False)])
+def test_a_chain_with_convolutions_runs_whole_epochs_if_kernels_serve(dtype, loops):
+    chain = [layers.Conv2D(4, 3, activation="relu", dtype=dtype), layers.Flatten(), layers.Dense(1)]
+    model = Sequential([layers.Input((6, 6, 1)), *chain])
+    assert programs.Programs(make_plan(model.layers)).loops == loops
+
+
+def test_fit_reaches_the_same_weights_with_kernels_and_without():
+    x, _, _ = arrays((20, 9, 9, 3), (1, 1), 1)
+    y = np.arange(20, dtype=np.float32)[:, None] / 20
+
+    def fitted():
+        chain = [layers.Conv2D(8, 3, activation="relu"), layers.MaxPooling2D(), layers.Flatten(), layers.Dense(1)]
+        model = Sequential([layers.Input((9, 9, 3)), *chain])
+        model.set_weights([0.1 * np.random.default_rng(3).normal(size=w.shape) for w in model.get_weights()])
+        model.compile("sgd", "mse")
+        model.fit(x, y, batch_size=8, epochs=3, verbose=0, shuffle=False)
+        return model.get_weights()
+
+    found = fitted()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kernels, "offered", lambda *_: False)
+        patch.setattr(programs, "_shared", {})  # no program of the first model serves the second
+        wanted = fitted()
+    close(found, wanted)

@@ -69,6 +69,6 @@ class Programs:
 
 
 def slow_in_loop(layer):
-    """XLA's CPU backend runs a convolution inside a compiled loop about 15 times slower than outside; kernels do not."""
+    """Where no kernel serves, XLA's CPU runs a convolution in a compiled loop about 15 times slower than outside."""
     own = layer.convolves and not kernels.offered(layer.compute_dtype)
     return own or any(slow_in_loop(child) for child in layer.children.values())

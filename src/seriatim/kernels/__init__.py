@@ -16,11 +16,16 @@ from . import library
 _here = threading.local()
 
 
+def offered(dtype=jnp.float32):
+    """Whether a program traced with kernels will find them for arrays of this dtype."""
+    return jnp.dtype(dtype) == jnp.float32 and jax.default_backend() == "cpu" and library.ready()
+
+
 @contextlib.contextmanager
 def use(wanted=True):
     """While this thread traces a program: kernels where they serve (or, with False, nowhere)."""
     before = getattr(_here, "on", False)
-    _here.on = wanted and jax.default_backend() == "cpu" and library.ready()
+    _here.on = wanted and offered()
     try:
         yield _here.on
     finally:

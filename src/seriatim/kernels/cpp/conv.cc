@@ -311,7 +311,9 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
           const float* rows[ROWS];
           Index high = smaller(count - i, ROWS);
           for (Index r = 0; r < high; r++) rows[r] = own + here.reads[i + r];
-          with_tile(high, columns, [&](auto r, auto v) { add_taps<r, v>(c, rows, here.taps, here.runs, here.run, panel); });
+          with_tile(high, columns, [&](auto r, auto v) {
+            add_taps<r, v>(c, rows, here.taps, here.runs, here.run, panel);
+          });
           for (Index r = 0; r < high; r++) {
             if (rectify) c.at[r][0] = relu(c.at[r][0]), c.at[r][1] = relu(c.at[r][1]);
             put(base + here.writes[i + r] + column, c, r, columns);
