@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from ..kernels import recurrent, serve
 from .activations import sigmoid, tanh
 from .affine import add_bias
 
@@ -71,10 +72,13 @@ def recur(cell, x, weights, states, mask=None, *, activation=tanh, gate=sigmoid,
     """
     loop = Loop(cell, activation, gate, reverse, sequences)
     smooth = activation in TANH and (gate in SIGMOID or cell is SIMPLE)
+    smooth = smooth and drops.inputs is None and drops.state is None
+    if smooth and cell in KERNELS and x.size and serve(x, *weights, *states):
+        return recurrent.recur(KERNELS[cell], x, weights, states, mask, reverse, sequences)
     x = jnp.swapaxes(x, 0, 1)
     mask = None if mask is None else jnp.swapaxes(mask, 0, 1)[..., None] != 0
     states = tuple(state.astype(x.dtype) for state in states)
-    if smooth and drops.inputs is None and drops.state is None:
+    if smooth:
         states, outputs = own(loop, x, weights, states, mask)
     else:
         states, outputs, _ = forward(loop, x, weights, states, mask, drops)
@@ -327,3 +331,4 @@ SIMPLE = Cell((1,), 1, simple_step, simple_pull, simple_rows)
 LSTM = Cell((4,), 2, lstm_step, lstm_pull, simple_rows)
 GRU = Cell((3,), 1, gru_step, gru_pull, gru_rows)
 GRU_BEFORE = Cell((2, 1), 1, gru_before_step, gru_before_pull, gru_before_rows)
+KERNELS = {SIMPLE: "simple", LSTM: "lstm", GRU: "gru"}  # what the kernels for the CPU call them
