@@ -4,13 +4,31 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench examples format clean
+# Compiled by the installation too; here again, should a source have changed. Without a compiler, nothing happens.
+BUILD := src/seriatim/kernels/build.py
+
+.PHONY: demo test kernels levels sanitize check bench examples format clean
 
 demo: $(VENV)/installed
+	-@$(BIN)/python $(BUILD)
 	$(BIN)/python -m seriatim demo
 
 test: $(VENV)/dev
+	-@$(BIN)/python $(BUILD)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+kernels: $(VENV)/dev
+	$(BIN)/python $(BUILD)
+	$(BIN)/seriatim doctor
+
+# The kernels' tests at each level of the instruction set that this machine has.
+levels: kernels
+	for level in src/seriatim/kernels/lib/*.so; do level=$${level##*/seriatim-}; echo "== $${level%.so}"; \
+	  SERIATIM_KERNELS=$${level%.so} $(BIN)/python -m pytest -n 2 --dist loadfile tests/kernels || exit 1; done
+
+# The kernels' tests under g++'s sanitizers: memory and undefined behaviour, then threads.
+sanitize: $(VENV)/dev
+	.ci/sanitize $(BIN)/python
 
 check: $(VENV)/dev
 	$(BIN)/ruff check .

@@ -24,13 +24,26 @@ struct Shared {
   std::atomic<Index> next{0}, done{0};
 };
 
+// XLA's queue is compiled without the thread sanitizer, which so cannot see that it puts things in order.
+#ifdef __SANITIZE_THREAD__
+extern "C" void __tsan_acquire(void*);
+extern "C" void __tsan_release(void*);
+char before_and_after;
+inline void pass_on() { __tsan_release(&before_and_after); }
+inline void take_over() { __tsan_acquire(&before_and_after); }
+#else
+inline void pass_on() {}
+inline void take_over() {}
+#endif
+
 // piece(i) for i = 0 … count − 1. `work` is the cost of all of them together, in floating-point operations.
 template <typename Piece>
 void each(ffi::ThreadPool& pool, Index count, double work, const Piece& piece) {
+  take_over();
   Index threads = pool.num_threads();
   if (count < 2 || threads < 2 || work < 2 * WORTH_A_THREAD) {
     for (Index i = 0; i < count; i++) piece(i);
-    return;
+    return pass_on();
   }
   auto shared = std::make_shared<Shared>();
   const Piece* body = &piece;  // used only while a piece is left, and so only while we wait here
@@ -41,10 +54,17 @@ void each(ffi::ThreadPool& pool, Index count, double work, const Piece& piece) {
     }
   };
   Index helpers = count - 1 < threads - 1 ? count - 1 : threads - 1;
-  for (Index i = 0; i < helpers; i++) pool.Schedule(decltype(take)(take));
+  pass_on();
+  for (Index i = 0; i < helpers; i++) {
+    pool.Schedule([take] {
+      take_over();
+      take();
+    });
+  }
   take();
   for (int turns = 0; shared->done.load(std::memory_order_acquire) < count; turns++)
     if (turns > 1000) std::this_thread::yield();
+  pass_on();
 }
 
 }  // namespace
