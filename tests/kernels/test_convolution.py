@@ -75,6 +75,15 @@ CASES = {
     "a window wider than the image": ((2, 2, 2, 4), (5, 5), 6, {"padding": "same"}),
     "wide": ((4, 7, 7, 128), (3, 3), 160, {"padding": "same"}),
     "groups": ((3, 12, 12, 64), (3, 3), 96, {"groups": 4, "padding": "same"}),
+    "depthwise": ((5, 12, 13, 70), (3, 3), 70, {"groups": 70, "padding": "same"}),
+    "depthwise, strides": ((2, 21, 13, 7), (3, 4), 7, {"groups": 7, "strides": (2, 3)}),
+    "depthwise, a long window": (
+        (2, 90, 16),
+        (31,),
+        16,
+        {"groups": 16, "padding": "same", "activation": relu},
+    ),
+    "depthwise volume": ((1, 5, 6, 7, 33), (3, 2, 2), 33, {"groups": 33, "padding": "same", "dilation": (1, 2, 1)}),
     "a kernel of 1 with groups": ((3, 12, 12, 8), (1, 1), 8, {"groups": 2}),
     "channels first": ((3, 7, 12, 11), (3, 3), 8, {"data_format": "channels_first"}),
 }

@@ -2,186 +2,14 @@
 //
 // y[b, o, f] = Σ_k,c x[b, o · stride + k · dilation − before, c] · w[k, c, f] + bias[f]
 //
-// Nothing is unrolled into a matrix first. Whatever the stride, dilation or rank, a result is a product whose row p
-// lies at base + pixel[p] + tap[t] in the source: two small tables of offsets, made once, are all the difference
-// between the cases. Where windows reach beyond the edge, a piece works on its own copy of what it reads, with zeros
-// around it. The gradient for the input is the same walk over dy; with strides it is one walk for each phase, so that
-// no work goes into zeros between the cells.
-#include "product.h"
+// Nothing is unrolled into a matrix first: every result is a product whose rows lie where slide.h says.
+#include "depthwise.h"
+#include "slide.h"
 
 namespace {
 
-constexpr int AXES = 3;          // fewer come with leading axes of 1
-constexpr Index PIXELS = 8 * ROWS;   // of a piece, at least
-constexpr Index PIECES = 32;          // wanted, if they do not get too small
-constexpr Index NEAR = 1 << 16;       // floats of the source that a piece may hold before it is cut
-
-thread_local Scratch kernel_panels, tables, sums_of_units;  // the caller's
-thread_local Scratch padded_box, packed_dy;                 // each thread's own
-
-// ---- geometry ---------------------------------------------------------------------------------------------
-
-// An array (batch, three axes, channels), and the floats from one cell to the next.
-struct Array {
-  Index batch, size[AXES], channels, step[AXES], image;
-
-  explicit Array(ffi::Span<const int64_t> d) : batch(d[0]), size{d[1], d[2], d[3]}, channels(d[4]) {
-    step[2] = channels, step[1] = size[2] * step[2], step[0] = size[1] * step[1], image = size[0] * step[0];
-  }
-};
-
-struct Window {
-  Index taps[AXES], stride[AXES], dilation[AXES], before[AXES], groups;
-};
-
-// What the cells of a result read along one axis: cell m of `count` lies at start + m · write, and is a sum over
-// `taps` cells of the source, at m · read + offset + t · apart, weighed by the kernel's taps first + t · next.
-struct Walk {
-  Index count, start, write, read, taps, first, next, offset, apart;
-};
-
-Walk forwards(const Window& w, int axis, Index out) {
-  return {out, 0, 1, w.stride[axis], w.taps[axis], 0, 1, -w.before[axis], w.dilation[axis]};
-}
-
-// dx[j] = Σ_k w[k] · dy[(j + before − k · dilation) / stride] over those taps k for which that is a whole number.
-// The cells j = phase + m · stride share their taps.
-Walk backwards(const Window& w, int axis, Index size, Index phase) {
-  Index stride = w.stride[axis], dilation = w.dilation[axis], taps = 0, last = 0, gap = 0;
-  for (Index k = 0; k < w.taps[axis]; k++)
-    if ((phase + w.before[axis] - k * dilation) % stride == 0) gap = k - last, last = k, taps++;
-  return {ceil_div(size - phase, stride), phase, stride, 1, taps, last, -gap,
-          (phase + w.before[axis] - last * dilation) / stride, gap * dilation / stride};
-}
-
-// How a source is read: in pieces of whole images, or of one band of an image along its first axis.
-struct Layout {
-  const Array* source;
-  Index low[AXES], extent[AXES];  // the box that a piece reads: its first cell in the source, and its size
-  Index step[AXES], image;        // floats from cell to cell, and from image to image, of what is read
-  bool padded;
-  int axis;
-  Index read, images, band, bands;
-
-  Index pieces() const { return ceil_div(source->batch, images) * bands; }
-  Index first_image(Index piece) const { return piece / bands * images; }
-  Index first_cell(Index piece) const { return piece % bands * band; }
-  Index images_of(Index piece) const { return smaller(images, source->batch - first_image(piece)); }
-
-  // How many cells of a result whose counts are these fall to the piece.
-  Index pixels_of(Index piece, const Walk* walks) const {
-    Index n = images_of(piece);
-    for (int a = 0; a < AXES; a++)
-      n *= a == axis ? smaller(band, walks[a].count - first_cell(piece)) : walks[a].count;
-    return n > 0 ? n : 0;
-  }
-
-  // Where the piece reads: in the source itself, or in a copy with zeros around it.
-  const float* box(const float* data, Index piece) const {
-    data += first_image(piece) * source->image;
-    if (!padded) return data + first_cell(piece) * read * step[axis];
-    float* copy = padded_box.floats(images * image);
-    Index from[AXES] = {low[0], low[1], low[2]}, c = source->channels;
-    from[axis] += first_cell(piece) * read;
-    Index left = smaller(from[2] < 0 ? -from[2] : 0, extent[2]);
-    Index wide = smaller(extent[2] - left, source->size[2] - from[2] - left);
-    if (wide < 0) wide = 0;
-    float* row = copy;
-    for (Index i = 0; i < images_of(piece); i++, data += source->image)
-      for (Index p = from[0]; p < from[0] + extent[0]; p++)
-        for (Index q = from[1]; q < from[1] + extent[1]; q++, row += extent[2] * c) {
-          if (p < 0 || p >= source->size[0] || q < 0 || q >= source->size[1]) {
-            memset(row, 0, extent[2] * c * sizeof(float));
-            continue;
-          }
-          memset(row, 0, left * c * sizeof(float));
-          memcpy(row + left * c, data + p * source->step[0] + q * source->step[1] + (from[2] + left) * c,
-                 wide * c * sizeof(float));
-          memset(row + (left + wide) * c, 0, (extent[2] - left - wide) * c * sizeof(float));
-        }
-    return copy;
-  }
-};
-
-// The layout for walks that begin in `phases` places along each axis; `walk(axis, phase)` is each of them.
-template <typename WalkOf>
-Layout lay(const Array& source, const Index* phases, const WalkOf& walk) {
-  Layout l;
-  l.source = &source, l.padded = false, l.axis = AXES - 1;
-  Index area = 1, count[AXES], reach[AXES];
-  for (int a = AXES - 1; a >= 0; a--) {
-    count[a] = walk(a, 0).count;  // the first phase has the most cells
-    l.low[a] = 0, reach[a] = 1;
-    for (Index f = 0; f < phases[a]; f++) {
-      Walk w = walk(a, f);
-      if (!w.taps) continue;
-      Index end = w.offset + (w.taps - 1) * w.apart + 1;
-      l.low[a] = smaller(l.low[a], w.offset), reach[a] = end > reach[a] ? end : reach[a];
-      if (w.offset < 0 || (w.count - 1) * w.read + end > source.size[a]) l.padded = true;
-    }
-    if (count[a] > 1) l.axis = a;
-    area *= count[a];
-  }
-  l.read = walk(l.axis, 0).read;
-  l.images = l.bands = 1, l.band = count[l.axis];
-  if (area < PIXELS) {
-    l.images = smaller(ceil_div(PIXELS, area), source.batch);
-  } else {
-    Index slice = area / count[l.axis], heavy = source.image / source.size[l.axis] * l.read;
-    while (l.band > 1 && l.band * slice >= 2 * PIXELS &&
-           (source.batch * l.bands < PIECES || (l.padded && l.band * heavy > NEAR))) {
-      l.band = ceil_div(l.band, 2), l.bands = ceil_div(count[l.axis], l.band);
-    }
-  }
-  for (int a = 0; a < AXES; a++) {
-    if (!l.padded) l.low[a] = 0;
-    l.extent[a] = ((a == l.axis ? l.band : count[a]) - 1) * walk(a, 0).read + reach[a] - l.low[a];
-    l.step[a] = source.step[a];
-  }
-  l.image = source.image;
-  if (l.padded) {
-    l.step[2] = source.channels, l.step[1] = l.extent[2] * l.step[2], l.step[0] = l.extent[1] * l.step[1];
-    l.image = l.extent[0] * l.step[0];
-  }
-  return l;
-}
-
-// Offsets in the source of the taps of three walks, in the order of their cells.
-// `own(i)` is told the kernel's tap behind entry i.
-template <typename Own>
-void list_taps(const Layout& l, const Walk* w, const Window& window, Index* offsets, const Own& own) {
-  Index n = 0;
-  for (Index p = 0; p < w[0].taps; p++)
-    for (Index q = 0; q < w[1].taps; q++)
-      for (Index r = 0; r < w[2].taps; r++) {
-        Index at[AXES] = {p, q, r}, offset = 0, tap = 0;
-        for (int a = 0; a < AXES; a++) {
-          offset += (w[a].offset + at[a] * w[a].apart - l.low[a]) * l.step[a];
-          tap = tap * window.taps[a] + w[a].first + at[a] * w[a].next;
-        }
-        own(n, tap);
-        offsets[n++] = offset;
-      }
-}
-
-// Offsets of the pixels of a full piece: where they read, and where they lie in a result. A smaller piece uses the
-// beginning of the same table.
-Index list_pixels(const Layout& l, const Walk* w, const Array& result, Index* reads, Index* writes) {
-  Index n = 0, count[AXES];
-  for (int a = 0; a < AXES; a++) count[a] = a == l.axis ? smaller(l.band, w[a].count) : w[a].count;
-  for (Index i = 0; i < l.images; i++)
-    for (Index p = 0; p < count[0]; p++)
-      for (Index q = 0; q < count[1]; q++)
-        for (Index r = 0; r < count[2]; r++, n++) {
-          Index at[AXES] = {p, q, r};
-          reads[n] = i * l.image, writes[n] = i * result.image;
-          for (int a = 0; a < AXES; a++) {
-            reads[n] += at[a] * w[a].read * l.step[a];
-            writes[n] += (w[a].start + at[a] * w[a].write) * result.step[a];
-          }
-        }
-  return n;
-}
+thread_local Scratch kernel_panels, sums_of_units;  // the caller's
+thread_local Scratch packed_dy;                     // each thread's own
 
 // ---- tiles ------------------------------------------------------------------------------------------------
 
@@ -326,19 +154,6 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
 
 // ---- the three calls --------------------------------------------------------------------------------------
 
-using Numbers = ffi::Span<const int64_t>;
-
-// The attributes as Python lists them: strides, dilations, cells of nothing before each axis, groups.
-Window window_of(ffi::Span<const int64_t> kernel, Numbers numbers) {
-  Window w;
-  for (int a = 0; a < AXES; a++) {
-    w.taps[a] = kernel[a], w.stride[a] = numbers[a], w.dilation[a] = numbers[AXES + a];
-    w.before[a] = numbers[2 * AXES + a];
-  }
-  w.groups = numbers[3 * AXES];
-  return w;
-}
-
 ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias, Numbers numbers, bool rectify,
                    FloatsOut y) {
   Window window = window_of(kernel.dimensions(), numbers);
@@ -346,6 +161,13 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias, N
   Index deep = source.channels / window.groups, filters = result.channels, wide = filters / window.groups;
   const float* w = kernel.typed_data();
   Index phases[AXES] = {1, 1, 1};
+  if (depthwise(source, result, window)) {
+    slide_apart(
+        pool, window, source, x.typed_data(), result, y->typed_data(), phases,
+        [&](int axis, Index) { return forwards(window, axis, result.size[axis]); }, w,
+        bias.element_count() ? bias.typed_data() : nullptr, rectify);
+    return ffi::Error::Success();
+  }
   slide(
       pool, window, source, x.typed_data(), result, y->typed_data(), phases,
       [&](int axis, Index) { return forwards(window, axis, result.size[axis]); },
@@ -363,6 +185,12 @@ ffi::Error input_gradient(ffi::ThreadPool pool, Floats dy, Floats kernel, Number
   const float* w = kernel.typed_data();
   Index phases[AXES];
   for (int a = 0; a < AXES; a++) phases[a] = smaller(window.stride[a], result.size[a]);
+  if (depthwise(source, result, window)) {
+    slide_apart(
+        pool, window, source, dy.typed_data(), result, dx->typed_data(), phases,
+        [&](int axis, Index phase) { return backwards(window, axis, result.size[axis], phase); }, w, nullptr, false);
+    return ffi::Error::Success();
+  }
   slide(
       pool, window, source, dy.typed_data(), result, dx->typed_data(), phases,
       [&](int axis, Index phase) { return backwards(window, axis, result.size[axis], phase); },
@@ -403,6 +231,8 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers nu
   bool packs = wide % LANES != 0 || height > 4 * ROWS;
 
   double work = 2.0 * result.batch * result.image * height;
+  bool apart = depthwise(source, result, window), with_bias = dbias->element_count();
+  if (apart) parts = 1;
   each(pool, shares * parts, work, [&](Index piece) {
     Index share = piece / parts, part = piece % parts;
     float* own = sums + share * size;
@@ -411,6 +241,11 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers nu
       const float* dys = dy.typed_data() + l.first_image(unit) * result.image +
                          l.first_cell(unit) * result.step[l.axis];
       Index count = l.pixels_of(unit, walks);
+      if (apart) {
+        float* bias = with_bias ? own + height * filters : nullptr;
+        sum_apart(box, dys, filters, tap, taps, reads, count, unit == first, own, bias);
+        continue;
+      }
       for (Index p = part * panels / parts; p < (part + 1) * panels / parts; p++) {
         Index j = p % each_group * COLUMNS, columns = smaller(wide - j, COLUMNS), column = p / each_group * wide + j;
         const float* b = dys + column;
@@ -434,7 +269,7 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers nu
             for (Index at = 0; at < columns; at += LANES)
               keep(own + (r + i) * filters + column, c.at[i][at / LANES], at);
         }
-        if (dbias->element_count())
+        if (with_bias)
           for (Index at = 0; at < columns; at += LANES)
             keep(own + height * filters + column, column_sum(b + at, b_step, count), at);
       }
@@ -454,7 +289,7 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers nu
   each(pool, ceil_div(all_of_it, STRETCH), 1.0 * shares * all_of_it, [&](Index i) {
     add_up(dw->typed_data() + i * STRETCH, i * STRETCH, smaller(all_of_it - i * STRETCH, STRETCH));
   });
-  if (dbias->element_count()) add_up(dbias->typed_data(), all_of_it, filters);
+  if (with_bias) add_up(dbias->typed_data(), all_of_it, filters);
   return ffi::Error::Success();
 }
 
