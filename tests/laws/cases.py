@@ -98,6 +98,13 @@ CONV = [
     Case("Conv2D", {"filters": 4, "kernel_size": (3, 2), "padding": "same", "groups": 2}, (5, 5, 2)),
     Case("Conv2D", {"filters": 2, "kernel_size": 3, "strides": (2, 1), "use_bias": False}, (6, 5, 3)),
     Case("Conv3D", {"filters": 2, "kernel_size": 2}, (3, 3, 3, 2)),
+    Case("DepthwiseConv1D", {"kernel_size": 3, "depth_multiplier": 2, "activation": "tanh"}, (8, 3)),
+    Case("DepthwiseConv2D", {"kernel_size": (3, 2), "strides": 2, "padding": "same"}, (6, 5, 2)),
+    Case("SeparableConv1D", {"filters": 2, "kernel_size": 3, "use_bias": False}, (8, 3)),
+    Case("SeparableConv2D", {"filters": 2, "kernel_size": 3, "depth_multiplier": 2, "padding": "same"}, (5, 5, 2)),
+    Case("Conv1DTranspose", {"filters": 2, "kernel_size": 3, "strides": 2}, (4, 3)),
+    Case("Conv2DTranspose", {"filters": 2, "kernel_size": 3, "strides": 2, "output_padding": 1}, (3, 3, 2)),
+    Case("Conv3DTranspose", {"filters": 2, "kernel_size": 2, "padding": "same"}, (3, 3, 3, 2)),
 ]
 POOL = [
     Case("MaxPooling1D", {"pool_size": 2}, (8, 3)), Case("MaxPooling2D", {"strides": 1, "padding": "same"}, (5, 5, 2)),

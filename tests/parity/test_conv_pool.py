@@ -1,26 +1,17 @@
 """Convolution and pooling beside Keras 3.15.1: outputs, gradients, shapes, configs, ties, masks, refusals."""
 
-import inspect
-import json
 import math
 
 import jax
 import jax.numpy as jnp
-import keras
 import numpy as np
 import pytest
 
 from seriatim.base import registry
-from seriatim.base.report import UsageError
-from seriatim.layers import conv as conv_page
-from seriatim.layers import pool as pool_page
-from seriatim.layers.contract import Call
-from seriatim.math import activations, constraints, initializers, regularizers, windows  # noqa: F401  fill the registry
+from seriatim.math import windows
 
-# float32 keeps 24 bits; a sum of n products, taken in another order, differs by about sqrt(n) of its last
-# bit. The longest sums here have some 500 terms: sqrt(500) · 2⁻²⁴ ≈ 1.4e-6 of the largest partial sum.
-CLOSE = {"rtol": 2e-5, "atol": 2e-5}
-QUICK = {"xla_backend_optimization_level": 0, "xla_llvm_disable_expensive_passes": True}  # these run only once
+from .beside import CLOSE, QUICK, both_refuse, compare, ours, pair, same_name, same_places, same_words, theirs
+
 RANKS = (1, 2, 3)
 CONVS = {1: "Conv1D", 2: "Conv2D", 3: "Conv3D"}
 EXTENT = {1: (7, 14), 2: (5, 10), 3: (4, 7)}  # sizes of spatial axes, odd ones too
@@ -31,18 +22,6 @@ ALIASES = {
     **{f"GlobalMaxPool{n}D": f"GlobalMaxPooling{n}D" for n in RANKS},
     **{f"GlobalAvgPool{n}D": f"GlobalAveragePooling{n}D" for n in RANKS},
 }
-
-
-def ours(kind, **arguments):
-    return registry.find("layer", kind)(**arguments)
-
-
-def theirs(kind, **arguments):
-    return getattr(keras.layers, kind)(**arguments)
-
-
-def plain(value):
-    return json.loads(json.dumps(value))
 
 
 def draw_shape(rng, rank, data_format, channels):
@@ -80,43 +59,6 @@ def draw_pool(rank, seed):
     if seed % 2:
         arguments["strides"] = tuple(int(n) for n in rng.integers(1, 4, rank))
     return arguments, draw_shape(rng, rank, arguments["data_format"], 3)
-
-
-def pair(name, arguments, shape):
-    """Our layer and Keras's, built for `shape`, with the same weights."""
-    mine, real = ours(name, **arguments), theirs(name, **arguments)
-    real.build(shape)
-    mine.build(shape)
-    weights = [np.random.default_rng(1).normal(size=w.shape).astype("float32") for w in real.weights]
-    real.set_weights(weights)
-    mine.set_weights(weights)
-    return mine, real
-
-
-def compare(mine, real, x):
-    """Same output, and same gradients of it with respect to x and every weight."""
-    names = list(mine.arrays)
-    assert [v.shape for v in real.variables] == [mine.arrays[n].shape for n in names]
-
-    def run_mine(values, x):
-        return mine.apply(dict(zip(names, values, strict=True)), x, Call())[0]
-
-    def run_real(values, x):
-        return real.stateless_call(values, [], x)[0]
-
-    def with_gradients(run):
-        def both(values, x, up):
-            y, turn = jax.vjp(run, values, x)
-            return y, turn(up)
-
-        return jax.jit(both, compiler_options=QUICK)
-
-    values = [jnp.asarray(mine.arrays[n]) for n in names]
-    up = np.random.default_rng(2).normal(size=jax.eval_shape(run_mine, values, x).shape).astype("float32")
-    got, want = with_gradients(run_mine)(values, x, up), with_gradients(run_real)(values, x, up)
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
-        assert a.shape == b.shape and a.dtype == b.dtype
-        np.testing.assert_allclose(a, b, **CLOSE)
 
 
 # ---- numbers --------------------------------------------------------------------------------------
@@ -286,29 +228,18 @@ def test_whole_numbers(name, arguments):
     *((f"Global{kind}Pooling{n}D", {"keepdims": n == 2}) for kind in ("Max", "Average") for n in RANKS),
 ])  # fmt: skip
 def test_config(name, arguments):
-    arguments = {"name": "same_name", **arguments}
-    mine, real = ours(name, **arguments), theirs(name, **arguments)
-    assert plain(mine.get_config()) == plain(real.get_config())
-    assert plain(type(mine).from_config(plain(real.get_config())).get_config()) == plain(real.get_config())
-    page = vars(conv_page if name.startswith("Conv") else pool_page)
-    assert plain(eval(repr(mine), dict(page)).get_config()) == plain(mine.get_config()), repr(mine)
-    assert mine.supports_masking == real.supports_masking
+    same_words(name, arguments)
     assert theirs(name, **(arguments | {"name": None})).name.startswith(registry.snake(name))
 
 
 @pytest.mark.parametrize("alias", ALIASES)
 def test_aliases(alias):
-    assert registry.find("layer", alias) is registry.find("layer", ALIASES[alias])
-    assert getattr(keras.layers, alias) is getattr(keras.layers, ALIASES[alias])
+    same_name(alias, ALIASES[alias])
 
 
 @pytest.mark.parametrize("name", sorted(ALIASES.values()))
 def test_arguments_in_the_same_places(name):
-    real = inspect.signature(getattr(keras.layers, name).__init__).parameters.values()
-    want = [(p.name, p.default) for p in real if p.kind is p.POSITIONAL_OR_KEYWORD][1:]
-    mine = inspect.signature(registry.find("layer", name)).parameters.values()
-    got = [(p.name, p.default) for p in mine if p.kind is p.POSITIONAL_OR_KEYWORD]
-    assert got == want
+    same_places(name)
 
 
 @pytest.mark.parametrize("name, arguments, shape, word", [
@@ -328,14 +259,7 @@ def test_arguments_in_the_same_places(name):
     ("GlobalMaxPooling1D", {}, (None, 8, 8, 1), "3 axes"),
 ])  # fmt: skip
 def test_refusals(name, arguments, shape, word):
-    with pytest.raises(UsageError) as caught:
-        ours(name, **arguments).build(shape)
-    assert word in str(caught.value)
-    with pytest.raises((ValueError, TypeError)):  # Keras refuses the same, in its words
-        layer = theirs(name, **arguments)
-        layer.build(shape)
-        layer.compute_output_shape(shape)
-        layer(np.zeros([2 if n is None else n for n in shape], "float32"))
+    both_refuse(name, arguments, shape, word)
 
 
 def test_window_arithmetic_counts_what_xla_counts():

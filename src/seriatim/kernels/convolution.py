@@ -66,6 +66,33 @@ def _backward(slide, saved, dy):
 _conv.defvjp(_forward, _backward)
 
 
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def conv_transpose(slide, space, x, kernel):
+    """The gradient of `conv` with respect to its input, as a function of x, which takes the place of the result's.
+
+    x (b, slide.space…, c), kernel (k…, filters, c) -> (b, space…, filters). The same three kernels, in other roles.
+    """
+    shape = (x.shape[0], *space, kernel.shape[-2])
+    y = call("conv_input_gradient", full(shape), filled(x), _wide(kernel), numbers=slide.numbers)
+    return y.reshape(shape)
+
+
+def _transpose_forward(slide, space, x, kernel):
+    return conv_transpose(slide, space, x, kernel), (x, kernel)
+
+
+def _transpose_backward(slide, space, saved, dy):
+    x, kernel = saved
+    none = jnp.zeros((0,), x.dtype)
+    dx = call("conv_forward", full(x.shape), filled(dy), _wide(kernel), none, numbers=slide.numbers, relu=False)
+    shapes = _wide(kernel).shape, none.shape
+    d_kernel, _ = call("conv_weight_gradient", shapes, filled(dy), filled(x), numbers=slide.numbers)
+    return dx.reshape(x.shape), d_kernel.reshape(kernel.shape)
+
+
+conv_transpose.defvjp(_transpose_forward, _transpose_backward)
+
+
 def full(shape):
     """The shape (b, space…, c) with three spatial axes: the first ones 1."""
     return (shape[0], *(1,) * (AXES + 2 - len(shape)), *shape[1:])

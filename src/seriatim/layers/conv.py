@@ -59,15 +59,10 @@ class Conv(Layer):
                 at=self._birthplace, saw=f"filters={self.filters}, groups={self.groups}",
                 want="filters divisible by groups",
             )  # fmt: skip
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise UsageError(
-                f"{type(self).__name__} takes strides or dilation_rate, not both",
-                at=self._birthplace, saw=f"strides={self.strides}, dilation_rate={self.dilation_rate}",
-                want="one of the two to be 1",
-            )  # fmt: skip
+        strides_or_dilation(self)
 
     def declare(self, shape):
-        channels = known_axis(self, shape, self.channel_axis)
+        channels = known_axis(self, shape, channel_axis(self))
         if channels % self.groups:
             raise UsageError(
                 f"{self.name} ({type(self).__name__}): each group sees the same number of channels",
@@ -84,10 +79,6 @@ class Conv(Layer):
                 "bias", (self.filters,), self.bias_initializer,
                 regularizer=self.bias_regularizer, constraint=self.bias_constraint,
             )  # fmt: skip
-
-    @property
-    def channel_axis(self):
-        return -1 if self.data_format == "channels_last" else 1
 
     def forward(self, w, x, call):
         check_windows(self, x.shape, self.kernel_size, self.dilation_rate)
@@ -139,6 +130,20 @@ class Conv3D(Conv):
     rank = 3
     strides = (1, 1, 1)
     dilation_rate = (1, 1, 1)
+
+
+def channel_axis(layer):
+    return -1 if layer.data_format == "channels_last" else 1
+
+
+def strides_or_dilation(layer):
+    """A UsageError if a layer is to have both: windows far apart, and cells far apart in each."""
+    if max(layer.strides) > 1 and max(layer.dilation_rate) > 1:
+        raise UsageError(
+            f"{type(layer).__name__} takes strides or dilation_rate, not both",
+            at=layer._birthplace, saw=f"strides={layer.strides}, dilation_rate={layer.dilation_rate}",
+            want="one of the two to be 1",
+        )  # fmt: skip
 
 
 def check_windows(layer, shape, sizes, dilation=None):

@@ -7,6 +7,7 @@ Floor 1. A window lies along the spatial axes only; `channels_last` is (b, space
 
 from functools import partial, reduce
 from math import prod
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -90,6 +91,67 @@ def conv(
     if bias is not None:
         y = y + along(bias, -1 if data_format == "channels_last" else 1, y.ndim)
     return activation(y)
+
+
+def depthwise_conv(x, kernel, strides, padding="valid", dilation=None, data_format="channels_last"):
+    """y[b, i, c·m + j] = sum over k of x[b, i·stride + k·dilation, c] · kernel[k, c, j], j below m
+
+    kernel (k…, channels, m). Written as a sum of shifted products, which XLA runs as one loop: measured on a CPU,
+    30 times as fast as its grouped convolution (3 x 3, 64 channels), and the gradients 7 times.
+    """
+    rank, (channels, each) = kernel.ndim - 2, kernel.shape[-2:]
+    dilation = tuple(dilation or (1,) * rank)
+    if prod(kernel.shape[:rank]) > UNROLL:
+        kernel = kernel.reshape(*kernel.shape[:rank], 1, channels * each)
+        return conv(x, kernel, strides, padding, dilation, channels, data_format)
+    x = first_to_last(x, data_format)
+    axes = spatial_axes(rank, "channels_last")
+    along_axes = list(zip([x.shape[axis] for axis in axes], kernel.shape, strides, dilation, strict=False))
+    edges = [margins(size, k, stride, padding, step) for size, k, stride, step in along_axes]
+    x = jnp.pad(x, [(0, 0), *edges, (0, 0)])
+    space = tuple(window_count(size, k, stride, padding, step) for size, k, stride, step in along_axes)
+    y = _weighted(Taps(space, tuple(strides), dilation), x, kernel)
+    return last_to_first(y.reshape(*y.shape[:-2], channels * each), data_format)
+
+
+class Taps(NamedTuple):
+    """Where the cells of each window lie: for each spatial axis the number of windows, their stride, the dilation."""
+
+    space: tuple
+    strides: tuple
+    dilation: tuple
+
+    def of(self, x, window):
+        """For each cell of a window, row by row: that cell of all windows, (b, space…, c)."""
+        for place in np.ndindex(*window):
+            start = [k * step for k, step in zip(place, self.dilation, strict=True)]
+            stop = [s + (n - 1) * stride + 1 for s, n, stride in zip(start, self.space, self.strides, strict=True)]
+            stop = [x.shape[0], *stop, x.shape[-1]]
+            yield place, lax.slice(x, [0, *start, 0], stop, [1, *self.strides, 1])
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _weighted(taps, x, kernel):
+    """(b, space…, channels, m): the sum over the cells of each window, weighted by the kernel."""
+    return sum(cell[..., None] * kernel[place] for place, cell in taps.of(x, kernel.shape[:-2]))
+
+
+def _weighted_forward(taps, x, kernel):
+    return _weighted(taps, x, kernel), (x, kernel)
+
+
+def _weighted_backward(taps, saved, dy):
+    """The sums for all cells of the kernel in one pass over dy: one by one they take 3 to 4 times as long."""
+    x, kernel = saved
+    (dx,) = jax.linear_transpose(lambda x: _weighted.fun(taps, x, kernel), x)(dy)
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    products = [(cell[..., None] * dy).astype(wide) for _, cell in taps.of(x, kernel.shape[:-2])]
+    zeros = [np.zeros((), wide)] * len(products)
+    sums = lax.reduce(products, zeros, lambda a, b: [p + q for p, q in zip(a, b, strict=True)], range(dy.ndim - 2))
+    return dx, jnp.stack(sums).reshape(kernel.shape).astype(kernel.dtype)
+
+
+_weighted.defvjp(_weighted_forward, _weighted_backward)
 
 
 def first_to_last(x, data_format):
