@@ -1,6 +1,7 @@
 """The command line: `seriatim demo`, `seriatim summary model.keras`, `seriatim doctor`. Floor 6."""
 
 import argparse
+import os
 import platform
 import sys
 from importlib import metadata
@@ -11,6 +12,8 @@ import jax
 from . import __version__
 from .base.report import SeriatimErrors
 from .demo import demo
+from .engine import cache
+from .kernels import library
 from .models import load_model
 from .utils import plot_model
 
@@ -25,7 +28,7 @@ def main(argv=None):
     table = commands.add_parser("summary", help="print the table of a saved model")
     table.add_argument("file", type=Path)
     table.add_argument("--picture", type=Path, help="also draw the chain into this .svg")
-    commands.add_parser("doctor", help="say which versions and which device are in use")
+    commands.add_parser("doctor", help="say which versions, devices and CPU kernels are in use")
     arguments = parser.parse_args(argv)
     try:
         return {"demo": run_demo, "summary": run_summary, "doctor": run_doctor}[arguments.command](arguments)
@@ -50,7 +53,11 @@ def run_summary(arguments):
 def run_doctor(arguments):
     rows = [("seriatim", __version__), ("python", platform.python_version())]
     rows += [(name, metadata.version(name)) for name in ("jax", "jaxlib", "numpy", "optax", "h5py")]
-    rows += [("device", ", ".join(str(device) for device in jax.devices()))]
+    rows += [("system", f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors")]
+    rows += [("backend", jax.default_backend()), ("devices", ", ".join(str(device) for device in jax.devices()))]
+    rows += [("kernels", library.status().removeprefix("CPU kernels: "))]
+    folder, reason = cache.folder()
+    rows += [("cache", str(folder) if folder else f"none ({reason})")]
     for name, value in rows:
         print(f"{name:<10}{value}")
     return 0
