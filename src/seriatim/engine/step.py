@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ..data.source import Batch
 from ..kernels import serve, update
-from ..kernels.rows import take
+from ..kernels.rows import Rows, take
 from ..layers.chain import run
 from ..layers.contract import PENALTY, Call
 from ..optimizers.optimizer import keep
@@ -141,15 +141,24 @@ def read_tally(plan, tally):
 
 
 def rows(data, order, start, size):
-    """`size` rows from `start`, in the order given: a batch out of data that lives on the device."""
+    """`size` rows from `start`, in the order given: a batch out of data that lives on the device, or in place."""
     if order is None:
-        return Batch(*(None if a is None else jax.lax.dynamic_slice_in_dim(a, start, size) for a in data))
+        return Batch(*(None if a is None else stretch(a, start, size) for a in data))
     index = jax.lax.dynamic_slice_in_dim(order, start, size)
     return Batch(*(None if a is None else pick(a, index) for a in data))
 
 
+def stretch(array, start, size):
+    """Rows `start` to `start + size`."""
+    if isinstance(array, Rows):
+        return array.take(start + jnp.arange(size, dtype=jnp.int32))
+    return jax.lax.dynamic_slice_in_dim(array, start, size)
+
+
 def pick(array, index):
-    """The rows `index` (in range) of an array that lives on the device."""
+    """The rows `index`, all in range."""
+    if isinstance(array, Rows):
+        return array.take(index)
     return take(array, index) if serve() else array.at[index].get(mode="promise_in_bounds")
 
 

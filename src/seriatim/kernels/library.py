@@ -24,7 +24,7 @@ KERNELS = (
     "dense_forward", "dense_input_gradient", "dense_weight_gradient",
     "conv_forward", "conv_input_gradient", "conv_weight_gradient",
     "max_pool", "max_pool_places", "max_pool_gradient", "average_pool", "average_pool_gradient",
-    "rows_take", "rows_add",
+    "rows_take", "rows_fetch", "rows_add",
     "noise_drop",
     "norm_forward", "norm_backward",
     "lstm_forward", "lstm_backward", "gru_forward", "gru_backward", "simple_forward", "simple_backward",

@@ -5,8 +5,11 @@ Floor 1.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from . import call
+
+_running = []  # (an array that a program is making, the rows it reads): they stay until it is made
 
 
 def take(table, ids):
@@ -34,3 +37,52 @@ def _backward(saved, dy):
 
 
 look_up.defvjp(_forward, _backward)
+
+
+# ---- rows that stay where they are ----------------------------------------------------------------------
+
+
+@jax.tree_util.register_pytree_node_class
+class Rows:
+    """The rows of a NumPy array (n, …), read by a program from where they lie: in memory, or in a file it maps.
+
+    Nothing is copied to the device. What a program gets of them has JAX's type: 64-bit numbers arrive as 32-bit ones.
+    Whoever calls a program with them tells `hold`, since the program runs on after the call.
+    """
+
+    def __init__(self, array):
+        self.array = np.ascontiguousarray(array)
+        self.words = np.array([self.array.ctypes.data & 0xFFFFFFFF, self.array.ctypes.data >> 32], np.uint32)
+        self.shape, self.kept = self.array.shape, self.array.dtype
+
+    @property
+    def dtype(self):
+        """What a program sees."""
+        return jax.dtypes.canonicalize_dtype(self.kept)
+
+    def take(self, ids):
+        """rows[ids], for ids (b,) in range; traced."""
+        out = jax.ShapeDtypeStruct((ids.shape[0], *self.shape[1:]), self.dtype)
+        rows, wide = np.int64(self.shape[0]), bool(self.dtype != self.kept)
+        return call("rows_fetch", out, self.words, ids.astype(jnp.int32), rows=rows, wide=wide)
+
+    def tree_flatten(self):
+        return (self.words,), (self.shape, self.kept)
+
+    @classmethod
+    def tree_unflatten(cls, known, children):
+        rows = object.__new__(cls)
+        (rows.words,), (rows.shape, rows.kept), rows.array = children, known, None
+        return rows
+
+
+def can_stay(array):
+    """Whether a kernel reads such an array in place: every row a whole number of bytes, in this machine's order."""
+    types = ("float32", "int32", "uint32", "uint8", "int8", "uint16", "int16", "bool", "float16", "float64", "int64")
+    return isinstance(array, np.ndarray) and array.dtype.isnative and array.dtype.name in types and array.size > 0
+
+
+def hold(made, rows):
+    """Keep `rows` alive until the array `made` is there; what was kept for arrays that are there goes."""
+    _running[:] = [(out, kept) for out, kept in _running if not (out.is_deleted() or out.is_ready())]
+    _running.append((made, rows))

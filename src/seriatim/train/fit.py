@@ -15,12 +15,13 @@ from ..base.report import UsageError
 from ..data.prefetch import prefetch
 from ..data.source import Batch, Resident, open_source
 from ..engine import step
+from ..kernels.rows import hold
 from ..layers.chain import Chain, every_layer
 from ..layers.contract import is_shape
 from .callbacks.callback import BATCH_MOMENTS, CallbackList
 from .display import make_display
 from .history import History
-from .session import Session, on_device, read_logs
+from .session import Session, in_place, on_device, read_logs
 
 
 def fit(
@@ -110,7 +111,7 @@ class Loop:
         self.cursor, self.passed, self.pending = 0, 0, None
         self.resident = isinstance(source, Resident)
         if self.resident:
-            self.data = on_device(model.conform(source.data))
+            self.data = in_place(model.conform(source.data), programs.plan)
             self.prepare()
 
     def prepare(self):
@@ -240,7 +241,7 @@ class Counter:
         self.model, self.programs, self.source, self.steps, self.watchers = model, programs, source, steps, watchers
         self.watched = watchers.watching(("on_test_batch_begin", "on_test_batch_end"))
         if isinstance(source, Resident):
-            self.data = on_device(model.conform(source.data))
+            self.data = in_place(model.conform(source.data), programs.plan)
             self.prepare()
 
     def prepare(self):
@@ -277,11 +278,13 @@ class Counter:
         if self.loops and whole:
             args = (self.arrays, tally, self.data, np.int32(0), np.int32(whole))
             tally, self.arrays = self.programs.call("test_chunk", *args, size=size)
+            hold(tally["loss"], self.data)
         for i in range(whole if self.loops else 0, steps):
             self.tell("begin", i)
             rows = size if i < source.steps else source.rest
             args = (self.arrays, tally, self.data, np.int32(i * size))
             tally, self.arrays = self.programs.call("test_rows", *args, size=rows)
+            hold(tally["loss"], self.data)
             self.tell("end", i, tally)
         return tally
 

@@ -10,10 +10,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .. import kernels
 from ..data.source import Batch
 from ..engine import step
 from ..engine.plan import merge, split
 from ..engine.step import TrainState
+from ..kernels.rows import Rows, can_stay, hold
 
 LONGEST = 1.0  # seconds the compiled loop may run alone, so that Ctrl-C is heard
 
@@ -91,6 +93,7 @@ class Session:
             program = self.programs.get("train_rows", self.ts, data, order, np.int32(0), size=size)
             for i in range(start, stop):
                 self.ts = program(self.ts, data, order, np.int32(i * size))
+        hold(self.ts.step, data)
         self.ts.step.block_until_ready()
         self.time(began, stop - start)
 
@@ -98,6 +101,7 @@ class Session:
         """The last, smaller batch: `size` rows from `start`."""
         self.own()
         self.ts = self.programs.call("train_rows", self.ts, data, order, np.int32(start), size=size)
+        hold(self.ts.step, data)
 
     def batch(self, batch):
         """One step on a batch that arrived."""
@@ -120,6 +124,12 @@ class Session:
 def on_device(batch):
     """A batch (or all rows) as arrays on the device. (`jnp.asarray` would copy a large array twice.)"""
     return Batch(*(None if part is None else jax.device_put(part) for part in batch))
+
+
+def in_place(batch, plan):
+    """All rows of a source: left where they are if the kernels of `plan` read them there, else on the device."""
+    stay = kernels.offered() and not plan.eager and all(part is None or can_stay(part) for part in batch)
+    return Batch(*(None if part is None else Rows(part) for part in batch)) if stay else on_device(batch)
 
 
 def read_logs(programs, tally):

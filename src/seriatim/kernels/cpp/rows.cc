@@ -38,6 +38,40 @@ ffi::Error take(ffi::ThreadPool pool, ffi::AnyBuffer table, Ids ids, ffi::Result
   return ffi::Error::Success();
 }
 
+// Numbers of 64 bits as numbers of 32.
+template <typename Wide, typename Narrow>
+INLINE void narrow(const void* from, void* to, Index n) {
+  for (Index k = 0; k < n; k++) static_cast<Narrow*>(to)[k] = static_cast<Narrow>(static_cast<const Wide*>(from)[k]);
+}
+
+// y[i] = rows[ids[i]], where the rows lie in memory that is not XLA's, at the address in two words; `wide` rows hold
+// numbers twice as wide as those of y.
+ffi::Error fetch(ffi::ThreadPool pool, ffi::Buffer<ffi::U32> address, Ids ids, int64_t rows, bool wide,
+                 ffi::Result<ffi::AnyBuffer> y) {
+  Index n = ids.element_count();
+  if (n == 0) return ffi::Error::Success();
+  const uint32_t* words = address.typed_data();
+  const char* from = reinterpret_cast<const char*>(static_cast<uintptr_t>(words[0] | uint64_t{words[1]} << 32));
+  char* to = static_cast<char*>(y->untyped_data());
+  Index bytes = y->size_bytes() / n, step = wide ? 2 * bytes : bytes;
+  bool floats = y->element_type() == ffi::F32;
+  const int32_t* id = ids.typed_data();
+  for (Index i = 0; i < n; i++)
+    if (id[i] < 0 || id[i] >= rows) return ffi::Error(ffi::ErrorCode::kOutOfRange, "there is no such row");
+  each(pool, (n + ROWS_A_PIECE - 1) / ROWS_A_PIECE, 0.2 * n * bytes, [&](Index piece) {
+    for (Index i = piece * ROWS_A_PIECE; i < n && i < (piece + 1) * ROWS_A_PIECE; i++) {
+      const char* row = from + id[i] * step;
+      if (!wide)
+        memcpy(to + i * bytes, row, bytes);
+      else if (floats)
+        narrow<double, float>(row, to + i * bytes, bytes / 4);
+      else
+        narrow<int64_t, int32_t>(row, to + i * bytes, bytes / 4);
+    }
+  });
+  return ffi::Error::Success();
+}
+
 // table[ids[i]] += dy[i], from 0, in the order of i.
 ffi::Error add(ffi::ThreadPool pool, Ids ids, Floats dy, FloatsOut table) {
   Index rows = table->dimensions()[0], n = ids.element_count();
@@ -67,3 +101,11 @@ ffi::Error add(ffi::ThreadPool pool, Ids ids, Floats dy, FloatsOut table) {
 KERNEL(rows_take, take,
        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<ffi::AnyBuffer>().Arg<Ids>().Ret<ffi::AnyBuffer>());
 KERNEL(rows_add, add, ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Ids>().Arg<Floats>().Ret<Floats>());
+KERNEL(rows_fetch, fetch,
+       ffi::Ffi::Bind()
+           .Ctx<ffi::ThreadPool>()
+           .Arg<ffi::Buffer<ffi::U32>>()
+           .Arg<Ids>()
+           .Attr<int64_t>("rows")
+           .Attr<bool>("wide")
+           .Ret<ffi::AnyBuffer>());
