@@ -99,6 +99,13 @@ def test_named_cases(name):
         compare(*arrays(shape, kernel, filters, how.get("groups", 1)), **how)
 
 
+def test_depthwise_conv():
+    x, w, _ = arrays((2, 9, 8, 12), (3, 2), 12, groups=12)
+    run = with_gradients(lambda x, w: windows.depthwise_conv(x, w.reshape(3, 2, 12, 1), (1, 1), "same"))
+    assert serves(run, x, w)
+    close(*both(run, x, w))
+
+
 @pytest.mark.parametrize("activation", [linear, relu, tanh])
 def test_activations_and_no_bias(activation):
     x, w, b = arrays((3, 9, 8, 5), (3, 2), 18)
