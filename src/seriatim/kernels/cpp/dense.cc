@@ -25,7 +25,7 @@ void multiply(ffi::ThreadPool& pool, Index m, Index k, Index n, const float* a, 
     else if (!in_place(j))
       pack_panel(b, k, n, n, j, packed + p * k * COLUMNS);
   });
-  each(pool, panels * blocks, 2.0 * m * k * n, [&](Index piece) {
+  each(pool, panels * blocks, (2.0 * m + 2) * k * n, [&](Index piece) {
     Index p = piece % panels, from = piece / panels * block, to = smaller(from + block, m);
     Index j = p * COLUMNS, wide = smaller(n - j, COLUMNS);
     Tile start;

@@ -18,7 +18,7 @@ namespace ffi = xla::ffi;
 using Floats = ffi::Buffer<ffi::F32>;
 using FloatsOut = ffi::ResultBuffer<ffi::F32>;
 
-constexpr double WORTH_A_THREAD = 40000;  // floating-point operations: below, waking a thread costs more than it gives
+constexpr double WORTH_A_THREAD = 500000;  // floating-point operations: below, waking a thread costs more than it gives
 
 struct Shared {
   std::atomic<Index> next{0}, done{0};

@@ -101,7 +101,7 @@ ffi::Error update(ffi::ThreadPool& pool, const Formula& formula, float rate, ffi
           memcpy(target(kind, i), source(kind + 1, i), size(i) * sizeof(float));
     return ffi::Error::Success();
   }
-  pieces(pool, n, 8, size, [&](Index i, Index from, Index to) {
+  pieces(pool, n, 16, size, [&](Index i, Index from, Index to) {
     const float *m0 = slots > 0 ? source(2, i) + from : nullptr, *v0 = slots > 1 ? source(3, i) + from : nullptr;
     float *m = slots > 0 ? target(1, i) + from : nullptr, *v = slots > 1 ? target(2, i) + from : nullptr;
     move(formula, decay[i] * rate, to - from, source(0, i) + from, source(1, i) + from, target(0, i) + from, m0, m, v0,
@@ -137,7 +137,7 @@ ffi::Error rmsprop(ffi::ThreadPool pool, Flag finite, Floats numbers, ffi::Remai
 ffi::Error all_finite(ffi::ThreadPool pool, ffi::RemainingArgs in, ffi::ResultBuffer<ffi::PRED> out) {
   std::atomic<bool> good{true};
   auto size = [&](Index i) { return static_cast<Index>(in.get<Floats>(i).value().element_count()); };
-  pieces(pool, in.size(), 1, size, [&](Index i, Index from, Index to) {
+  pieces(pool, in.size(), 4, size, [&](Index i, Index from, Index to) {
     const float* x = in.get<Floats>(i).value().typed_data();
     Vec a = {}, b = {};
     Index k = from;
