@@ -46,7 +46,7 @@ def clone(layer, dtype):
 
 BN, LN = "BatchNormalization", "LayerNormalization"
 OVER_TIME = {"padding": "its statistics are of all steps together"}
-CONSTANT = {"gradient": "r and d of renorm are constants by definition: the gradient is not the slope"}
+CONSTANT = {"gradient": "r and d of renorm, u and v of σ are constants by definition: the gradient is not the slope"}
 
 CORE = [
     Case("InputLayer", {"shape": (4, 3)}, (4, 3)), Case("Identity", {}, (4, 3)), Case("Dense", {"units": 2}, (4, 3)),
@@ -54,6 +54,8 @@ CORE = [
     Case("Activation", {"activation": "sigmoid"}, (4, 3)),
     Case("ActivityRegularization", {"l1": 0.1, "l2": 0.1}, (4, 3)),
     Case("Lambda", {"function": activations.softplus}, (4, 3)),
+    Case("EinsumDense", {"equation": "...b,bc->...c", "output_shape": 2, "bias_axes": "c"}, (4, 3)),
+    Case("EinsumDense", {"equation": "abc,cde->abde", "output_shape": (None, 2, 3), "activation": "tanh"}, (4, 3)),
 ]  # fmt: skip
 ACTIVATION = [
     Case("ReLU", {"max_value": 1.0, "negative_slope": 0.1, "threshold": 0.2}, (4, 3)), Case("LeakyReLU", {}, (4, 3)),
@@ -66,6 +68,11 @@ SHAPE = [
     Case("Flatten", {}, (4, 3)), Case("Flatten", {}, ()), Case("Flatten", {"data_format": "channels_first"}, (2, 3, 4)),
     Case("Reshape", {"target_shape": (2, -1)}, (4, 3)), Case("Reshape", {"target_shape": (2, 6)}, (4, 3), "ids"),
     Case("Permute", {"dims": (2, 1)}, (4, 3)), Case("RepeatVector", {"n": 3}, (4,)),
+    Case("Cropping1D", {"cropping": (1, 2)}, (6, 3)), Case("Cropping2D", {"cropping": (1, 2)}, (5, 6, 3)),
+    Case("Cropping3D", {"data_format": "channels_first"}, (2, 4, 3, 5)), Case("ZeroPadding1D", {}, (4, 3), "ids"),
+    Case("ZeroPadding2D", {"padding": ((1, 2), (0, 1))}, (4, 3, 2)), Case("ZeroPadding3D", {}, (2, 3, 2, 2)),
+    Case("UpSampling1D", {"size": 3}, (4, 3)), Case("UpSampling2D", {"interpolation": "bicubic"}, (4, 3, 2)),
+    Case("UpSampling2D", {"size": (2, 3)}, (4, 3, 2)), Case("UpSampling3D", {}, (2, 3, 2, 2)),
 ]  # fmt: skip
 NORM = [
     Case(BN, {}, (4, 3)), Case(BN, {}, (3,)), Case(BN, {"axis": 1, "scale": False, "momentum": 0.5}, (2, 4, 4)),
@@ -73,6 +80,11 @@ NORM = [
     Case(BN, {"renorm": True, "renorm_clipping": {"rmax": 2.0, "rmin": 0.5, "dmax": 1.0}}, (3,), free_of=CONSTANT),
     Case(LN, {}, (4, 3)), Case(LN, {"axis": [1, 2]}, (4, 3), free_of=OVER_TIME),
     Case(LN, {"rms_scaling": True}, (4, 3)),
+    Case("GroupNormalization", {"groups": 2}, (4, 4), free_of=OVER_TIME),
+    Case("GroupNormalization", {"groups": -1, "axis": 1}, (2, 4, 4)), Case("RMSNormalization", {}, (4, 3)),
+    Case("RMSNormalization", {"axis": (1, 3)}, (2, 4, 3)), Case("UnitNormalization", {}, (4, 3)),
+    Case("UnitNormalization", {"axis": [1, 2]}, (4, 3), free_of=OVER_TIME),
+    Case("SpectralNormalization", {"layer": layers.Dense(2)}, (4, 3), free_of=CONSTANT),
 ]  # fmt: skip
 NOISE = [
     Case("Dropout", {"rate": 0.4}, (4, 3)), Case("Dropout", {"rate": 0.4, "noise_shape": (None, 1, None)}, (4, 3)),
@@ -85,6 +97,7 @@ NOISE = [
 EMBED = [
     Case("Embedding", {"input_dim": 7, "output_dim": 3}, (4,), "ids"),
     Case("Embedding", {"input_dim": 7, "output_dim": 3, "mask_zero": True}, (4, 2), "ids"),
+    Case("ReversibleEmbedding", {"input_dim": 7, "output_dim": 3, "tie_weights": False}, (4,), "ids"),
     Case("Masking", {"mask_value": 2.0}, (4, 3)),
 ]
 ADAPT = [
@@ -113,6 +126,12 @@ POOL = [
     Case("GlobalMaxPooling1D", {}, (8, 3)), Case("GlobalMaxPooling2D", {"keepdims": True}, (4, 4, 3)),
     Case("GlobalMaxPooling3D", {}, (3, 3, 3, 2)), Case("GlobalAveragePooling1D", {}, (8, 3)),
     Case("GlobalAveragePooling2D", {}, (4, 4, 3)), Case("GlobalAveragePooling3D", {"keepdims": True}, (3, 3, 3, 2)),
+    Case("AdaptiveAveragePooling1D", {"output_size": 3}, (8, 3)),
+    Case("AdaptiveAveragePooling2D", {"output_size": (2, 7)}, (5, 4, 3)),
+    Case("AdaptiveAveragePooling3D", {"output_size": 2}, (3, 4, 5, 2)),
+    Case("AdaptiveMaxPooling1D", {"output_size": 5}, (8, 3)),
+    Case("AdaptiveMaxPooling2D", {"output_size": 2}, (5, 4, 3)),
+    Case("AdaptiveMaxPooling3D", {"output_size": (1, 2, 3)}, (3, 4, 5, 2)),
 ]  # fmt: skip
 RECURRENT = [
     Case("SimpleRNN", {"units": 2}, (5, 3)), Case("SimpleRNN", {"units": 2, "return_sequences": True}, (5, 3)),

@@ -3,11 +3,13 @@
 Floor 2.
 """
 
+from typing import ClassVar
+
 import jax.numpy as jnp
 import numpy as np
 
 from ..base import registry
-from ..base.fields import Anything, Bool, Constrained, Initial, PositiveInt, Regular
+from ..base.fields import Anything, Bool, Constrained, Initial, OptionalNumber, PositiveInt, Regular
 from ..base.report import UsageError
 from ..math.affine import look_up
 from .contract import Weight
@@ -93,6 +95,62 @@ def _given_table(self, table):
 Embedding.weights = property(Layer.weights.fget, _given_table, doc="Views of the arrays; set by the constructor.")
 
 
+class ReversibleEmbedding(Embedding):
+    """y = embeddings[x]; and back, `layer(h, reverse=True)`: logits = h @ embeddingsᵀ, a score for each id.
+
+    b ... -> b ... output_dim, and b ... output_dim -> b ... input_dim. tie_weights=False gives the way back an array
+    of its own, reverse_embeddings (output_dim, input_dim). `reverse_dtype`: the type of that product;
+    `logit_soft_cap`: logits = cap · tanh(logits / cap). In a chain the layer is an Embedding. Press & Wolf, 2017.
+
+    >>> ReversibleEmbedding(10, 4)(jnp.ones((2, 4)), reverse=True).shape
+    (2, 10)
+    """
+
+    constructor: ClassVar[dict] = {
+        name: argument
+        for name, argument in Embedding.constructor.items()
+        if argument.keyword or name in ("input_dim", "output_dim")
+    }
+
+    tie_weights: Bool = True
+    embeddings_initializer: Initial = "uniform"
+    embeddings_regularizer: Regular = None
+    embeddings_constraint: Constrained = None
+    mask_zero: Bool = False
+    reverse_dtype: Anything = None
+    logit_soft_cap: OptionalNumber = None
+
+    def translate(self, kwargs):
+        if kwargs.get("quantization_config", 0) is None:
+            kwargs.pop("quantization_config")
+        return super().translate(kwargs)
+
+    def declare(self, shape):
+        yield from super().declare(shape)
+        if not self.tie_weights:
+            yield Weight("reverse_embeddings", (self.output_dim, self.input_dim), self.embeddings_initializer)
+
+    def logits(self, w, h):
+        """The way back: a score for each id."""
+        kernel = w["embeddings"].T if self.tie_weights else w["reverse_embeddings"]
+        dtype = self.reverse_dtype or self.compute_dtype
+        y = h.astype(dtype) @ kernel.astype(dtype)
+        return y if self.logit_soft_cap is None else jnp.tanh(y / self.logit_soft_cap) * self.logit_soft_cap
+
+    def __call__(self, x, reverse=False, training=None, mask=None):
+        """The rows for the ids x; or, with reverse=True, the logits for the vectors x."""
+        if not reverse:
+            return super().__call__(x, training=training, mask=mask)
+        x = jnp.asarray(x)
+        if not self.built:
+            self.allocate(tuple(x.shape[:-1]))
+        return self.logits(self.arrays, x)
+
+    def get_config(self):
+        config = Layer.get_config(self)
+        return {"activity_regularizer": None, "quantization_config": None, **config}
+
+
 class Masking(Layer):
     """y = x, but 0 where a whole step equals mask_value; the mask is False there.
 
@@ -131,4 +189,4 @@ def seen(layer, x):
     return x
 
 
-registry.add("layer", Embedding, Masking)
+registry.add("layer", Embedding, ReversibleEmbedding, Masking)

@@ -4,19 +4,50 @@ Floor 2. Statistics are computed in float32 (or wider) whatever the policy; the 
 """
 
 import operator
+from typing import Annotated
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ..base import registry
-from ..base.fields import Anything, Axes, Bool, Constrained, Initial, Int, Number, Regular
+from ..base.fields import (
+    Anything,
+    Axes,
+    Bool,
+    Constrained,
+    Initial,
+    Int,
+    Number,
+    PositiveInt,
+    Refused,
+    Regular,
+    Whole,
+)  # fmt: skip
 from ..base.report import UsageError
 from ..math.affine import along
+from ..math.initializers import Ones, TruncatedNormal
 from ..math.moments import full, moments, normalise, standardise, variance
-from .contract import Weight
+from .contract import Weight, under
 from .core import known_axis
 from .layer import Layer
+from .wrap import Wrapper
+
+SMALLEST = 1e-24  # a square of a length: what is shorter than its root has no direction
+
+
+class Groups(Whole):
+    """A positive whole number, or -1."""
+
+    def __init__(self):
+        super().__init__(-1)
+        self.want, self.bad = "a positive whole number, or -1 for a group for each channel", 0
+
+    def read(self, value, owner):
+        number = super().read(value, owner)
+        if number == 0:
+            raise Refused
+        return number
 
 
 class BatchNormalization(Layer):
@@ -157,12 +188,7 @@ class LayerNormalization(Layer):
     rms_scaling: Bool = False
 
     def validate(self):
-        self.axis = list(self.axis) if isinstance(self.axis, (list, tuple)) else self.axis
-        if not self.axes() or not all(isinstance(axis, (int, np.integer)) for axis in self.axes()):
-            raise UsageError(
-                "LayerNormalization(axis=…) is an axis, or a list of axes",
-                at=self._birthplace, saw=f"axis={self.axis!r}", want="a whole number, or several",
-            )  # fmt: skip
+        self.axis = checked_axes(self)
 
     def axes(self):
         return sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
@@ -192,7 +218,185 @@ class LayerNormalization(Layer):
         return {**config, "axis": self.axes() if self.built else self.axis}
 
 
-# ---- what the two share -----------------------------------------------------------------------------
+class GroupNormalization(Layer):
+    """y = gamma · (x − mean) / √(variance + epsilon) + beta, mean and variance of each sample and group of channels.
+
+    b ... c -> b ... c; gamma, beta (c,). The channels, along `axis`, fall into `groups` of neighbours; groups=-1 puts
+    each channel into its own (instance normalisation), groups=1 all into one. Wu & He, 2018.
+    """
+
+    masking = "pass"
+    full_precision = True
+
+    groups: Annotated[int, Groups()] = 32
+    axis: Int = -1
+    epsilon: Number = 1e-3
+    center: Bool = True
+    scale: Bool = True
+    beta_initializer: Initial = "zeros"
+    gamma_initializer: Initial = "ones"
+    beta_regularizer: Regular = None
+    gamma_regularizer: Regular = None
+    beta_constraint: Constrained = None
+    gamma_constraint: Constrained = None
+
+    def declare(self, shape):
+        channels = known_axis(self, shape, checked_axis(self, self.axis, shape))
+        if channels % self.count(channels):
+            raise UsageError(
+                f"{self.name} (GroupNormalization): each group has the same number of channels",
+                at=self._birthplace, saw=f"groups={self.groups}, {channels} channels in {shape}",
+                want=f"groups that divide {channels}, or -1 for a group for each channel",
+            )  # fmt: skip
+        if self.scale:
+            yield scale_weight(self, (channels,))
+        if self.center:
+            yield offset_weight(self, (channels,))
+
+    def count(self, channels):
+        return channels if self.groups == -1 else self.groups
+
+    def forward(self, w, x, call):
+        shape, axis = x.shape, self.axis % x.ndim
+        groups = self.count(shape[axis])
+        size = shape[axis] // groups
+        x = full(x, self.variable_dtype).reshape(*shape[:axis], groups, size, *shape[axis + 1 :])
+        lying = [1] * x.ndim
+        lying[axis], lying[axis + 1] = groups, size
+        gamma, beta = (v if v is None else v.astype(x.dtype).reshape(lying) for v in (w.get("gamma"), w.get("beta")))
+        y = normalise(x, *moments(x, [i for i in range(1, x.ndim) if i != axis]), gamma, beta, self.epsilon)
+        return y.reshape(shape).astype(self.compute_dtype)
+
+    def get_config(self):
+        """As in Keras, groups=-1 becomes their number when the layer is built."""
+        config = super().get_config()
+        return {**config, "groups": self.count(self.input_spec_shape[self.axis]) if self.built else self.groups}
+
+
+class RMSNormalization(Layer):
+    """y = x / √(mean(x²) + epsilon) · scale, the mean of each sample along `axis`.
+
+    b ... -> b ...; scale has the sizes of `axis` (an axis, or several) and lies along it, where Keras lays it along the
+    last axes whatever `axis` says. Zhang & Sennrich, 2019.
+    """
+
+    axis: Axes = -1
+    epsilon: Number = 1e-6
+
+    def validate(self):
+        self.axis = checked_axes(self)
+
+    def axes(self):
+        return sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
+
+    def declare(self, shape):
+        sizes = tuple(known_axis(self, shape, checked_axis(self, axis, shape)) for axis in self.axes())
+        yield Weight("scale", sizes, Ones())
+
+    def forward(self, w, x, call):
+        axes = tuple(axis % x.ndim for axis in self.axes())
+        x = full(x)
+        scale = w["scale"].astype(x.dtype).reshape([n if axis in axes else 1 for axis, n in enumerate(x.shape)])
+        y = x * jax.lax.rsqrt(jnp.mean(jnp.square(x), axes, keepdims=True) + self.epsilon) * scale
+        return y.astype(self.compute_dtype)
+
+    def get_config(self):
+        """As in Keras, the axis becomes a list when the layer is built."""
+        config = super().get_config()
+        return {**config, "axis": self.axes() if self.built else self.axis}
+
+
+class UnitNormalization(Layer):
+    """y = x / √(sum(x²)), the sum of each sample along `axis` (an axis, or several); 0 where all of x is 0.
+
+    b ... -> b ....
+    """
+
+    masking = "pass"
+
+    axis: Axes = -1
+
+    def validate(self):
+        self.axis = checked_axes(self)
+
+    def declare(self, shape):
+        for axis in self.axis if isinstance(self.axis, list) else [self.axis]:
+            checked_axis(self, axis, shape)
+        return ()
+
+    def forward(self, w, x, call):
+        x = full(x)
+        squares = jnp.sum(jnp.square(x), tuple(np.ravel(self.axis)), keepdims=True)
+        return (x * jax.lax.rsqrt(jnp.maximum(squares, SMALLEST))).astype(self.compute_dtype)
+
+
+# ---- around a layer -----------------------------------------------------------------------------------
+
+
+class SpectralNormalization(Wrapper):
+    """In training, `layer` with kernel / σ, where σ is the kernel's largest singular value. Miyato et al., 2018.
+
+    σ = v · kernel · uᵀ, the kernel seen as a matrix (the rest, outputs). In each batch `power_iterations` steps
+    v = unit(u · kernelᵀ), u = unit(v · kernel) bring vector_u (1, outputs) closer to the singular vector; for the
+    gradient, u and v are constants. A kernel of zeros stays as it is. A layer without a kernel is taken by its
+    `embeddings`.
+
+    At rest the layer computes with its kernel as it stands, as in Keras on JAX: there, too, an optimizer's step starts
+    from the kernel itself and what training divided is not kept.
+    """
+
+    power_iterations: PositiveInt = 1
+
+    @property
+    def target(self):
+        """The name, in the layer inside, of the array that is normalised."""
+        return next((name for name in ("kernel", "embeddings") if name in self.layer.box), "kernel")
+
+    def declare(self, shape):
+        inner = list(self.layer.declare(self.inner_shapes(shape)["layer"]))
+        found = next((weight for name in ("kernel", "embeddings") for weight in inner if weight.name == name), None)
+        if found is None:
+            raise UsageError(
+                f"{self.name} (SpectralNormalization) wants a layer with a kernel or embeddings",
+                at=self._birthplace, saw=f"{self.layer!r} with {', '.join(w.name for w in inner) or 'no arrays'}",
+            )  # fmt: skip
+        yield from under("layer", inner)
+        yield Weight("vector_u", (1, found.shape[-1]), TruncatedNormal(stddev=0.02), trainable=False)
+
+    def apply(self, w, x, call):
+        new = {}
+        if call.training:
+            name = "layer/kernel" if "layer/kernel" in w else "layer/embeddings"
+            kernel, new["vector_u"] = self.normalised(w[name], w["vector_u"])
+            w = {**w, name: kernel}
+        y, moved = self.inside("layer", w, x, call)
+        return y.astype(self.compute_dtype), {**moved, **new}
+
+    def normalised(self, kernel, u):
+        """(kernel / σ, u), both in the types in which they came."""
+        matrix, kept = full(kernel).reshape(-1, kernel.shape[-1]), u
+        u = u.astype(matrix.dtype)
+        for _ in range(self.power_iterations):
+            v = unit(u @ matrix.T)
+            u = unit(v @ matrix)
+        u, v = jax.lax.stop_gradient((u, v))
+        empty = jnp.all(kernel == 0)
+        sigma = jnp.where(empty, 1, v @ matrix @ u.T)
+        return (kernel / sigma).astype(kernel.dtype), jnp.where(empty, kept, u.astype(kept.dtype))
+
+    @property
+    def echoes(self):
+        """What Keras's class lists, and writes, as its own too: the array of the layer that is normalised."""
+        return [v for v in self.layer.weights if v.layer is self.layer and v.key == self.target]
+
+    @property
+    def variables(self):
+        """The normalised array of the layer, vector_u, then what else the layer holds: Keras's order."""
+        first = self.echoes
+        return first + [v for v in super().variables if all(v.layer is not e.layer or v.key != e.key for e in first)]
+
+
+# ---- what they share ----------------------------------------------------------------------------------
 
 
 class Root:
@@ -224,6 +428,22 @@ def offset_weight(layer, shape):
     )
 
 
+def unit(x):
+    """x / ‖x‖, 0 for 0."""
+    return x * jax.lax.rsqrt(jnp.maximum(jnp.sum(jnp.square(x)), SMALLEST))
+
+
+def checked_axes(layer):
+    """The axis of a layer, several of them as a list; a UsageError if they are not whole numbers."""
+    axes = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
+    if not axes or not all(isinstance(axis, (int, np.integer)) for axis in axes):
+        raise UsageError(
+            f"{type(layer).__name__}(axis=…) is an axis, or a list of axes",
+            at=layer._birthplace, saw=f"axis={layer.axis!r}", want="a whole number, or several",
+        )  # fmt: skip
+    return axes if isinstance(layer.axis, (list, tuple)) else layer.axis
+
+
 def checked_axis(layer, axis, shape):
     """The axis itself; a UsageError if an input of `shape` has none such."""
     if not -len(shape) <= operator.index(axis) < len(shape):
@@ -235,4 +455,7 @@ def checked_axis(layer, axis, shape):
     return axis
 
 
-registry.add("layer", BatchNormalization, LayerNormalization)
+registry.add(
+    "layer", BatchNormalization, LayerNormalization, GroupNormalization, RMSNormalization, UnitNormalization,
+    SpectralNormalization,
+)  # fmt: skip

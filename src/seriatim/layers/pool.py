@@ -1,6 +1,7 @@
 """Pooling: one number for each window (or for the whole extent) of every channel, its maximum or its mean.
 
-Floor 2. Two abstract classes, `Pooling` (a window that moves) and `GlobalPooling` (all there is).
+Floor 2. Three abstract classes: `Pooling` (a window that moves), `GlobalPooling` (all there is), and `AdaptivePooling`
+(as many windows as are asked for).
 """
 
 from typing import ClassVar
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 
 from ..base import registry
 from ..base.fields import Bool, Format, OptionalSizes, OptionalText, Padding, SpatialSizes
-from ..math.windows import average_pool, max_pool, spatial_axes
+from ..math.windows import adaptive_pool, average_pool, max_pool, spatial_axes
 from .conv import check_windows
 from .core import floats_in_compute_dtype
 from .layer import Layer
@@ -208,6 +209,99 @@ class GlobalAveragePooling3D(GlobalAveragePooling):
     rank = 3
 
 
+# ---- as many windows as are asked for ----------------------------------------------------------------
+
+
+class AdaptivePooling(Layer):
+    """y[b, i, c] = pool over x[b, ⌊i·n/m⌋ … ⌈(i + 1)·n/m⌉ − 1, c]: m = output_size windows that cover n cells."""
+
+    rank: ClassVar[int]
+
+    output_size: SpatialSizes
+    data_format: Format = None
+
+    def forward(self, w, x, call):
+        return adaptive_pool(self.pool, x, self.output_size, self.data_format)
+
+
+class AdaptiveAveragePooling(AdaptivePooling):
+    """The mean of each window."""
+
+    pool = staticmethod(average_pool)
+
+
+class AdaptiveMaxPooling(AdaptivePooling):
+    """The largest value of each window; where values tie, the gradient goes to the first along each axis in turn."""
+
+    pool = staticmethod(max_pool)
+
+
+class AdaptiveAveragePooling1D(AdaptiveAveragePooling):
+    """y = mean of x over output_size windows along t
+
+    b t c -> b t c.
+
+    >>> AdaptiveAveragePooling1D(3).compute_output_shape((None, 10, 4))
+    (None, 3, 4)
+    """
+
+    signature = "b t c -> b t c"
+    rank = 1
+
+
+class AdaptiveAveragePooling2D(AdaptiveAveragePooling):
+    """y = mean of x over output_size windows of height and width
+
+    b h w c -> b h w c.
+
+    >>> AdaptiveAveragePooling2D((3, 2)).compute_output_shape((None, 28, 20, 4))
+    (None, 3, 2, 4)
+    """
+
+    signature = "b h w c -> b h w c"
+    rank = 2
+
+
+class AdaptiveAveragePooling3D(AdaptiveAveragePooling):
+    """y = mean of x over output_size windows of depth, height and width
+
+    b d h w c -> b d h w c.
+    """
+
+    signature = "b d h w c -> b d h w c"
+    rank = 3
+
+
+class AdaptiveMaxPooling1D(AdaptiveMaxPooling):
+    """y = max of x over output_size windows along t
+
+    b t c -> b t c.
+    """
+
+    signature = "b t c -> b t c"
+    rank = 1
+
+
+class AdaptiveMaxPooling2D(AdaptiveMaxPooling):
+    """y = max of x over output_size windows of height and width
+
+    b h w c -> b h w c.
+    """
+
+    signature = "b h w c -> b h w c"
+    rank = 2
+
+
+class AdaptiveMaxPooling3D(AdaptiveMaxPooling):
+    """y = max of x over output_size windows of depth, height and width
+
+    b d h w c -> b d h w c.
+    """
+
+    signature = "b d h w c -> b d h w c"
+    rank = 3
+
+
 MaxPool1D, MaxPool2D, MaxPool3D = MaxPooling1D, MaxPooling2D, MaxPooling3D
 AvgPool1D, AvgPool2D, AvgPool3D = AveragePooling1D, AveragePooling2D, AveragePooling3D
 GlobalMaxPool1D, GlobalMaxPool2D, GlobalMaxPool3D = GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D
@@ -220,6 +314,8 @@ registry.add(
     MaxPooling1D, MaxPooling2D, MaxPooling3D, AveragePooling1D, AveragePooling2D, AveragePooling3D,
     GlobalMaxPooling1D, GlobalMaxPooling2D, GlobalMaxPooling3D,
     GlobalAveragePooling1D, GlobalAveragePooling2D, GlobalAveragePooling3D,
+    AdaptiveAveragePooling1D, AdaptiveAveragePooling2D, AdaptiveAveragePooling3D,
+    AdaptiveMaxPooling1D, AdaptiveMaxPooling2D, AdaptiveMaxPooling3D,
     MaxPool1D=MaxPool1D, MaxPool2D=MaxPool2D, MaxPool3D=MaxPool3D,
     AvgPool1D=AvgPool1D, AvgPool2D=AvgPool2D, AvgPool3D=AvgPool3D,
     GlobalMaxPool1D=GlobalMaxPool1D, GlobalMaxPool2D=GlobalMaxPool2D, GlobalMaxPool3D=GlobalMaxPool3D,

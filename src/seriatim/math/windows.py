@@ -215,6 +215,40 @@ def average_pool(x, sizes, strides, padding="valid", data_format="channels_last"
     return x / cells
 
 
+def adaptive_pool(pool, x, counts, data_format="channels_last"):
+    """`pool` over counts[0] x counts[1] x … windows of nearly one size, that cover x.
+
+    Window i of m along an axis of n cells lies from ⌊i·n/m⌋ up to ⌈(i + 1)·n/m⌉, so that neighbours may share cells.
+    One axis after the other; where max_pool meets equal values, the gradient goes to the first along each.
+    """
+    for place, (axis, count) in enumerate(zip(spatial_axes(len(counts), data_format), counts, strict=True)):
+        n = x.shape[axis]
+        start = np.arange(count) * n // count
+        size = -(-(np.arange(count) + 1) * n // count) - start
+        wide = int(size.max())
+        sizes = tuple(wide if i == place else 1 for i in range(len(counts)))
+        cells = np.arange(wide)
+        if pool is max_pool:  # windows laid side by side; a shorter one repeats its last cell, which changes nothing
+            x = _side_by_side(x, start[:, None] + np.minimum(cells, size[:, None] - 1), axis)
+            x = max_pool(x, sizes, sizes, "valid", data_format)
+        else:  # a shorter one is filled with zeros, and its mean is that of fewer cells
+            inside = cells < size[:, None]
+            x = _side_by_side(x, np.where(inside, start[:, None] + cells, 0), axis, inside)
+            scale = (wide / size).reshape([-1 if i == axis else 1 for i in range(x.ndim)])
+            x = average_pool(x, sizes, sizes, "valid", data_format) * jnp.asarray(scale, x.dtype)
+    return x
+
+
+def _side_by_side(x, cells, axis, inside=None):
+    """The named cells of x along an axis, one after another; 0 where `inside` is False."""
+    if np.array_equal(cells.ravel(), np.arange(x.shape[axis])):
+        return x
+    x = jnp.take(x, cells.ravel(), axis)
+    if inside is None or inside.all():
+        return x
+    return jnp.where(inside.reshape([-1 if i == axis else 1 for i in range(x.ndim)]), x, 0)
+
+
 def _by_kernel(pool, x, axes, sizes, strides, padding, data_format):
     cells = tuple(x.shape[axis] for axis in axes)
     along_axes = list(zip(cells, sizes, strides, strict=True))
