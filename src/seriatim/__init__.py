@@ -10,7 +10,7 @@ __version__ = "0.1.0"
 _PLACES = {
     "Sequential": "sequential", "Input": "layers", "Layer": "layers", "Variable": "layers",
     "Initializer": "initializers", "Regularizer": "regularizers", "Loss": "losses", "Metric": "metrics",
-    "Optimizer": "optimizers", "DTypePolicy": "base.policy",
+    "Optimizer": "optimizers", "DTypePolicy": "base.policy", "fit_many": "train.many",
 }  # fmt: skip
 _MODULES = (
     "layers", "models", "losses", "metrics", "optimizers", "callbacks", "activations", "initializers",

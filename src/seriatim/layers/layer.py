@@ -86,6 +86,10 @@ class Layer(Config, keyword=True):
         """The input shapes of the layers inside, by their names, for an input of `shape`."""
         return {}
 
+    def entering(self, name, number):
+        """A numeric argument as it enters a program that takes it as an array, one for each member of a population."""
+        return np.float32(number)
+
     # ---- arguments -----------------------------------------------------------------------------
 
     def translate(self, kwargs):

@@ -17,6 +17,9 @@ from ..base.report import UsageError
 from ..kernels import serve
 from ..kernels.noise import drop
 from .layer import Layer
+from .variable import is_traced
+
+WORDS = 2**32  # how many 32-bit words there are
 
 
 def words(key, shape):
@@ -56,12 +59,20 @@ def kept(key, shape, rate):
     The probability is a multiple of 2⁻³²; whoever divides by it has an expectation without bias.
     """
     threshold = chance(rate)
-    return words(key, shape) < np.uint32(threshold), threshold / 2**32
+    if is_traced(rate):  # no number is above all words: where nothing is dropped, the last word is let in by hand
+        share = jnp.maximum(threshold, 1).astype(np.float32) / np.float32(WORDS)
+        return (words(key, shape) < threshold) | (threshold == np.uint32(WORDS - 1)), share
+    return words(key, shape) < np.uint32(threshold), threshold / WORDS
 
 
 def chance(rate):
-    """The words below this number are the share 1 − rate of all."""
-    return min(round((1 - rate) * 2**32), 2**32 - 1)
+    """The words below this number are the share 1 − rate of all. A traced rate is that number already."""
+    return rate if is_traced(rate) else min(round((1 - rate) * WORDS), WORDS - 1)
+
+
+def disturbs(strength):
+    """Whether a layer of this strength does anything; a traced one might."""
+    return is_traced(strength) or strength != 0
 
 
 def normal(key, shape, dtype):
@@ -72,12 +83,14 @@ def normal(key, shape, dtype):
 
 def thinned(x, key, rate, noise_shape):
     """x / p where a draw of probability p = 1 − rate succeeds, 0 elsewhere; one draw for each place of noise_shape."""
-    if rate == 1:
+    traced = is_traced(rate)
+    if not traced and rate == 1:
         return jnp.zeros_like(x)
-    if tuple(noise_shape) == x.shape and x.size and serve(x):
-        return drop(x, jnp.stack(key_words(key)), chance(rate), 2**32 / chance(rate))
+    if tuple(noise_shape) == x.shape and x.size and serve(x) and not traced:
+        return drop(x, jnp.stack(key_words(key)), chance(rate), WORDS / chance(rate))
     mask, probability = kept(key, noise_shape, rate)
-    return jnp.where(jnp.broadcast_to(mask, x.shape), x * (1 / probability), jnp.zeros_like(x))
+    scale = (1 / probability).astype(x.dtype) if traced else 1 / probability
+    return jnp.where(jnp.broadcast_to(mask, x.shape), x * scale, jnp.zeros_like(x))
 
 
 def filled(layer, shape):
@@ -102,14 +115,20 @@ class Noise(Layer):
     strength: ClassVar[str] = "rate"  # the argument that, at 0, switches the layer off
 
     def forward(self, w, x, call):
-        if not call.training or getattr(self, self.strength) == 0:
+        if not call.training or not disturbs(getattr(self, self.strength)):
             return x
         key = call.key
         return self.disturb(x, key if self.seed is None else jax.random.fold_in(key, self.seed_word()))
 
     def seed_word(self):
         seed = getattr(self.seed, "initial_seed", self.seed)  # of a Keras SeedGenerator
-        return np.uint32(operator.index(seed) % 2**32)
+        return seed if is_traced(seed) else np.uint32(operator.index(seed) % WORDS)
+
+    def entering(self, name, number):
+        """A rate as the number of words that are let through, a seed as a word, so that the draws are the same."""
+        if name == "seed":
+            return np.uint32(number % WORDS)
+        return np.uint32(chance(number)) if name == "rate" else super().entering(name, number)
 
     def disturb(self, x, key):
         raise NotImplementedError
@@ -217,7 +236,18 @@ class GaussianDropout(Noise):
 
     def disturb(self, x, key):
         below_one(self)
-        return x * (1 + math.sqrt(self.rate / (1 - self.rate)) * normal(key, x.shape, x.dtype))
+        if is_traced(self.rate):
+            spread = jnp.sqrt(self.rate).astype(x.dtype)
+        else:
+            spread = math.sqrt(self.rate / (1 - self.rate))
+        return x * (1 + spread * normal(key, x.shape, x.dtype))
+
+    def entering(self, name, number):
+        """The rate as the variance it makes."""
+        if name != "rate":
+            return super().entering(name, number)
+        below_one(self, number)
+        return np.float32(number / (1 - number))
 
 
 class AlphaDropout(Noise):
@@ -237,11 +267,19 @@ class AlphaDropout(Noise):
         rate = 1 - probability
         a = (probability * (1 + rate * low**2)) ** -0.5
         b = -a * low * rate
+        if is_traced(a):
+            a, b = a.astype(x.dtype), b.astype(x.dtype)
         return a * jnp.where(mask, x, jnp.asarray(low, x.dtype)) + b
 
+    def entering(self, name, number):
+        if name == "rate":
+            below_one(self, number)
+        return super().entering(name, number)
 
-def below_one(layer):
-    if layer.rate == 1:
+
+def below_one(layer, rate=None):
+    rate = layer.rate if rate is None else rate
+    if not is_traced(rate) and rate == 1:
         raise UsageError(
             f"{layer.name} ({type(layer).__name__}) cannot drop everything",
             at=layer._birthplace, saw="rate=1", want="a rate below 1", fix="Dropout(1.0) gives zeros",

@@ -20,7 +20,7 @@ from ..math.recurrence import Drops, Weights, recur
 from .contract import Weight
 from .core import known_axis
 from .layer import Layer
-from .noise import thinned
+from .noise import chance, disturbs, thinned
 
 Cudnn = Annotated[str | bool, OneOf("auto", True, False)]
 
@@ -129,7 +129,7 @@ class Recurrent(Layer, keyword=True):
 
     def dropped(self, x, call):
         """The input after dropout, and the masks that the loop applies itself."""
-        if not call.training or not (self.dropout or self.recurrent_dropout):
+        if not call.training or not (disturbs(self.dropout) or self.recurrent_dropout):
             return x, Drops()
         key = call.key
         if self.seed is not None:
@@ -143,6 +143,9 @@ class Recurrent(Layer, keyword=True):
 
     def next_mask(self, x, mask):
         return mask if self.return_sequences else None
+
+    def entering(self, name, number):
+        return np.uint32(chance(number)) if name == "dropout" else super().entering(name, number)
 
     # ---- Keras's words ---------------------------------------------------------------------------
 
@@ -191,7 +194,7 @@ class Recurrent(Layer, keyword=True):
 
 def ones_thinned(key, rate, shape, dtype):
     """A dropout mask of `shape`: 0 with probability `rate`, else 1 / (1 − rate); None if nothing is dropped."""
-    return thinned(jnp.ones(shape, dtype), key, rate, shape) if rate else None
+    return thinned(jnp.ones(shape, dtype), key, rate, shape) if disturbs(rate) else None
 
 
 def with_states(layer, sequences, states):

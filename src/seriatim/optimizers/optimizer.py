@@ -294,11 +294,12 @@ class Optimizer(Host, Config):
     def decay(self, params, state, rate):
         """w ← w − w · weight_decay · rate, for every weight that is not excluded (biases too, as in Keras)."""
         strengths = self.decay_strengths(params, state)
-        return jax.tree.map(lambda w, s: cast(w - w * s * rate, w) if s else w, params, strengths)
+        return jax.tree.map(lambda w, s: cast(w - w * s * rate, w) if is_used(s) else w, params, strengths)
 
     def decay_strengths(self, params, state):
         """A number for each weight; 0 for those that do not decay."""
-        return jax.tree.map(lambda decays: (self.weight_decay or 0.0) if decays else 0.0, self.decaying(params))
+        strength = 0.0 if self.weight_decay is None else self.weight_decay
+        return jax.tree.map(lambda decays: strength if decays else 0.0, self.decaying(params))
 
     def decaying(self, params):
         excluded = self.__dict__.get("_excluded", Exclusion())
@@ -384,6 +385,11 @@ def blank(w, value=0.0, shape=None, dtype=None):
 def keep(finite, new, old):
     """`new` where the step is finite, `old` elsewhere."""
     return new if finite is True else jax.tree.map(lambda n, o: n if n is o else jnp.where(finite, n, o), new, old)
+
+
+def is_used(number):
+    """Whether a constant is not 0; one that is traced, for it differs within a population, may be anything."""
+    return isinstance(number, jax.core.Tracer) or number != 0
 
 
 def wide(x):
