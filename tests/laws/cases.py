@@ -23,9 +23,8 @@ class Case(NamedTuple):
     free_of: dict = {}
 
     def layer(self, **more):
-        """A fresh layer; a layer among its options is cloned, and takes the same dtype."""
-        options = {name: value if not isinstance(value, Layer) else clone(value, more.get("dtype"))
-                   for name, value in self.options.items()}  # fmt: skip
+        """A fresh layer; layers among its options are cloned, and take the same dtype."""
+        options = {name: clone(value, more.get("dtype")) for name, value in self.options.items()}
         return registry.find("layer", self.kind)(**{**options, **more})
 
     def input(self, batch=4, seed=0):
@@ -40,6 +39,11 @@ class Case(NamedTuple):
 
 
 def clone(layer, dtype):
+    """A layer like this one, or a list of them; anything else as it is."""
+    if isinstance(layer, list):
+        return [clone(one, dtype) for one in layer]
+    if not isinstance(layer, Layer):
+        return layer
     config = layer.get_config()
     return type(layer).from_config({**config, "dtype": dtype or config["dtype"]})
 
@@ -143,6 +147,12 @@ RECURRENT = [
     Case("Bidirectional", {"layer": layers.GRU(2, return_sequences=True), "merge_mode": "ave"}, (5, 3)),
     Case("TimeDistributed", {"layer": layers.Dense(2, activation="tanh")}, (5, 3)),
     Case("TimeDistributed", {"layer": layers.BatchNormalization()}, (5, 3)),
+    Case("RNN", {"cell": layers.LSTMCell(2, recurrent_dropout=0.3)}, (5, 3)),
+    Case("RNN", {"cell": [layers.GRUCell(2), layers.SimpleRNNCell(3)], "go_backwards": True,
+                 "return_sequences": True}, (5, 3), free_of={"repr": "the stack of a list gets a fresh name"}),
+    Case("ConvLSTM1D", {"filters": 2, "kernel_size": 3, "padding": "same", "dropout": 0.3}, (3, 4, 2)),
+    Case("ConvLSTM2D", {"filters": 2, "kernel_size": 2, "return_sequences": True, "strides": 2}, (3, 4, 5, 2)),
+    Case("ConvLSTM3D", {"filters": 2, "kernel_size": 2, "data_format": "channels_first"}, (2, 1, 3, 2, 3)),
 ]  # fmt: skip
 
 CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL + RECURRENT
