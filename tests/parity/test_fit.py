@@ -72,6 +72,12 @@ def test_class_weight():
     compare(ours, theirs, x=x, y=np.eye(3)[y], class_weight={0: 3.0, 2: 0.5}, epochs=2)
 
 
+def test_class_weight_stays_out_of_validation():
+    x, y = data()
+    ours, theirs = pair(mlp, "categorical_crossentropy", weighted_metrics=["accuracy"])
+    compare(ours, theirs, x=x, y=np.eye(3)[y], class_weight={0: 3.0, 2: 0.5}, epochs=2, validation_split=0.3)
+
+
 def test_binary_with_counts():
     def build(k):
         return k.Sequential([k.layers.Input((6,)), k.layers.Dense(4, "tanh"), k.layers.Dense(1, "sigmoid")])
