@@ -221,6 +221,7 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats recurre
                    FloatsOut kept) {
   constexpr Index G = Cell::GATES, W = G * LANES;
   Call call(x, recurrent, h0, c0, mask, reverse, pieces);
+  if (ceil_div(call.b, pieces) > MOST_ROWS) return ffi::Error::InvalidArgument("too many rows in a piece");
   Room room{packed_weights.floats(call.panels * W * (call.f + call.u + 2))};
   float *w = room.floats(call.panels * W * call.f), *r = room.floats(call.panels * W * call.u);
   float *b = room.floats(call.panels * W), *rb = room.floats(call.panels * W);
