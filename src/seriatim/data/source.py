@@ -81,8 +81,11 @@ class Resident:
         """Something to read shapes and types from."""
         return self.data
 
-    def split(self, fraction):
-        """The first rows for training, the last `fraction` for validation, as in Keras."""
+    def split(self, fraction, weigh=True):
+        """The first rows for training, the last `fraction` for validation (with `weigh=False` without their weights).
+
+        As in Keras, where weights of samples count in both, and weights of classes in training alone.
+        """
         at = int(np.floor(self.rows * (1.0 - fraction)))
         if at == 0 or at == self.rows:
             raise DataError(
@@ -90,7 +93,9 @@ class Resident:
                 want="at least one row on each side",
             )  # fmt: skip
         cut = [(None, None) if a is None else (a[:at], a[at:]) for a in self.data]
-        return Resident(*(a for a, _ in cut), self.batch_size), Resident(*(b for _, b in cut), self.batch_size)
+        held = Batch(*(b for _, b in cut))
+        held = held if weigh else held._replace(w=None)
+        return Resident(*(a for a, _ in cut), self.batch_size), Resident(*held, self.batch_size)
 
 
 class Stream:

@@ -38,9 +38,7 @@ def fit(
             raise UsageError("validation_split needs arrays", saw=type(x).__name__, fix="pass validation_data=…")
         if not 0 < validation_split < 1:
             raise UsageError("validation_split is a share of the rows", saw=str(validation_split), want="0 < share < 1")
-        source, validation = source.split(validation_split)
-        if class_weight is not None:
-            validation.data = validation.data._replace(w=None)  # as in Keras: classes weigh in training alone
+        source, validation = source.split(validation_split, weigh=class_weight is None)
         if validation_batch_size:
             validation.batch_size = min(validation_batch_size, validation.rows)
     else:

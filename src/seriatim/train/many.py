@@ -78,7 +78,7 @@ def fit_many(
     else:
         validation = open_validation(validation_data, validation_batch_size or batch_size)
         if validation_split and validation is None:
-            source, validation = source.split(validation_split)
+            source, validation = source.split(validation_split, weigh=class_weight is None)
             validation.batch_size = min(validation_batch_size or validation.batch_size, validation.rows)
         if validation is not None and not isinstance(validation, Resident):
             raise UsageError("fit_many validates on arrays", saw=type(validation_data).__name__)
