@@ -7,7 +7,7 @@ from typing import ClassVar
 
 from ..base import registry
 from ..base.fields import Activated, Bool, Constrained, Format, Initial, Padding, PositiveInt, Regular, SpatialSizes
-from ..math.affine import along
+from ..math.activations import linear
 from ..math.windows import conv, depthwise_conv
 from .contract import Weight
 from .conv import channel_axis, check_windows
@@ -48,7 +48,7 @@ class DepthwiseConv(Layer):
             yield bias_weight(self, channels * self.depth_multiplier)
 
     def forward(self, w, x, call):
-        return self.activation(biased(self, depthwise(self, x, w["kernel"]), w.get("bias")))
+        return depthwise(self, x, w["kernel"], w.get("bias"), self.activation)
 
 
 class DepthwiseConv1D(DepthwiseConv):
@@ -171,14 +171,11 @@ def bias_weight(layer, size):
     )
 
 
-def depthwise(layer, x, kernel):
+def depthwise(layer, x, kernel, bias=None, activation=linear):
     check_windows(layer, x.shape, layer.kernel_size, layer.dilation_rate)
-    return depthwise_conv(x, kernel, layer.strides, layer.padding, layer.dilation_rate, layer.data_format)
-
-
-def biased(layer, y, bias):
-    """y + bias along the channels; y itself if there is no bias."""
-    return y if bias is None else y + along(bias, channel_axis(layer), y.ndim)
+    return depthwise_conv(
+        x, kernel, layer.strides, layer.padding, layer.dilation_rate, layer.data_format, bias, activation
+    )
 
 
 SeparableConvolution1D, SeparableConvolution2D = SeparableConv1D, SeparableConv2D

@@ -20,10 +20,11 @@ from ..base.fields import (
     SpatialSizes,
 )
 from ..base.report import UsageError
+from ..math.affine import along
 from ..math.deconvolution import conv_transpose
 from .contract import Weight
 from .conv import channel_axis, strides_or_dilation
-from .conv_depthwise import bias_weight, biased
+from .conv_depthwise import bias_weight
 from .core import known_axis
 from .layer import Layer
 
@@ -78,7 +79,7 @@ class ConvTranspose(Layer):
         y = conv_transpose(
             x, w["kernel"], self.strides, self.padding, self.output_padding, self.dilation_rate, self.data_format
         )
-        return self.activation(biased(self, y, w.get("bias")))
+        return self.activation(y + along(w["bias"], channel_axis(self), y.ndim) if self.use_bias else y)
 
 
 def swapped(arguments, one, other):

@@ -1,9 +1,11 @@
-"""Transposed convolution by the kernels of convolution, beside plain XLA: every rank, stride, margin, and gradients."""
+"""Transposed and depthwise convolution by the kernels of convolution, beside plain XLA: all ranks, and gradients."""
 
 import numpy as np
 import pytest
 
+from seriatim.math.activations import relu, tanh
 from seriatim.math.deconvolution import conv_transpose
+from seriatim.math.windows import depthwise_conv
 
 from .both import both, close, needs_kernels, serves, with_gradients
 
@@ -45,3 +47,20 @@ def test_nan_passes():
     with_kernels, plain = both(lambda x, kernel: conv_transpose(x, kernel, (2,)), x, kernel)
     np.testing.assert_array_equal(np.isnan(with_kernels), np.isnan(plain))
     assert np.isnan(with_kernels).sum() == 6
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_channels_apart(seed):
+    """The kernels for groups of one channel beside the sum of shifted products."""
+    x, kernel, how = random_case(seed)
+    how.pop("output_padding", None)
+    if how["data_format"] == "channels_first":
+        x = np.moveaxis(x, 1, -1)
+    x = np.pad(x, [(0, 0), *[(0, 8)] * (x.ndim - 2), (0, 0)], mode="wrap")
+    x = x if how["data_format"] == "channels_last" else np.moveaxis(x, -1, 1)
+    kernel = np.swapaxes(kernel, -1, -2)[..., :3]
+    bias = np.linspace(-1, 1, kernel.shape[-2] * kernel.shape[-1]).astype("float32")
+    activation = (relu, tanh)[seed % 2]
+    run = with_gradients(lambda x, kernel, bias: depthwise_conv(x, kernel, **how, bias=bias, activation=activation))
+    assert serves(run, x, kernel, bias)
+    close(*both(run, x, kernel, bias))
