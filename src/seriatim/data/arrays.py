@@ -10,6 +10,8 @@ import numpy as np
 from ..base import settings
 from ..base.report import DataError
 
+ALIGNED = 64  # bytes: where XLA's CPU device takes an array without a copy
+
 
 def to_array(value, what="x"):
     """One array with a batch axis. `what` names it in messages."""
@@ -81,6 +83,20 @@ def _narrow(array):
             return array.astype(settings.floatx())
         return array.astype("int32")
     return np.ascontiguousarray(array) if array.ndim else array
+
+
+def private(array):
+    """A copy of a NumPy array where the device reads it in place (aligned), for readers that run ahead.
+
+    What yields batches may fill one buffer again and again; `jax.device_put` reads such a buffer late, or for ever.
+    """
+    if isinstance(array, jax.Array) or array.dtype.kind == "O":
+        return array
+    room = np.empty(array.nbytes + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy[...] = array
+    return copy
 
 
 def is_array(value):

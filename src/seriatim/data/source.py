@@ -3,13 +3,19 @@
 Floor 2. Order is a pure function of (seed, epoch), so any epoch of a Resident can be replayed.
 """
 
+from collections import deque
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain, count, islice
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..base.report import DataError, UsageError
-from .arrays import class_weights, is_array, to_array
+from .arrays import class_weights, is_array, private, to_array
+from .prefetch import close, from_processes, ordered, threads
+
+END = object()  # behind the last item of a pass
 
 
 class Batch(NamedTuple):
@@ -21,7 +27,15 @@ class Batch(NamedTuple):
 
 
 class PyDataset:
-    """Batches by number: subclass, and write `__len__` and `__getitem__(i) -> (x, y)` (Keras's PyDataset)."""
+    """Batches by number: subclass, and write `__getitem__(i) -> (x, y)` and `__len__` (Keras's PyDataset).
+
+    While fit, evaluate and predict run, up to `max_queue_size` batches are made ahead, in the order in which they are
+    used, by `workers` threads, or by processes with use_multiprocessing=True (for Python code that computes much; the
+    object must pickle, and each process has a copy of it). workers=0 makes each batch when it is needed, on no other
+    thread; Keras does so for workers=1 too. An endless one has the `num_batches` None, and fit takes steps_per_epoch.
+    """
+
+    workers, use_multiprocessing, max_queue_size = 1, False, 10  # where a subclass has not called super().__init__()
 
     def __init__(self, workers=1, use_multiprocessing=False, max_queue_size=10):
         self.workers, self.use_multiprocessing, self.max_queue_size = workers, use_multiprocessing, max_queue_size
@@ -29,11 +43,15 @@ class PyDataset:
     def __getitem__(self, index):
         raise NotImplementedError(f"{type(self).__name__} defines no __getitem__(index)")
 
-    def __len__(self):
-        return self.num_batches
+    def __iter__(self):
+        for index in count() if self.num_batches is None else range(self.num_batches):
+            yield self[index]
 
     @property
     def num_batches(self):
+        """Batches in a pass; None: there is no end."""
+        if hasattr(self, "__len__"):
+            return len(self)
         raise NotImplementedError(f"{type(self).__name__} defines neither __len__ nor num_batches")
 
     def on_epoch_begin(self):
@@ -101,40 +119,95 @@ class Resident:
 class Stream:
     """Batches that arrive: a generator, a PyDataset, a data set or loader of another library."""
 
-    def __init__(self, source, weights=None):
-        self.source, self.weights = source, weights
+    def __init__(self, source, weights=None, read=to_array):
+        self.source, self.weights, self.read = source, weights, read
         self.once = isinstance(source, Iterator)
-        self.indexed = hasattr(source, "__getitem__") and hasattr(source, "__len__") and not hasattr(source, "dataset")
-        self.waiting = None
+        numbered = hasattr(source, "__len__") or hasattr(source, "num_batches")
+        self.indexed = numbered and hasattr(source, "__getitem__") and not hasattr(source, "dataset")
+        self.open = source if self.once else None  # the pass that is being read
+        self.stands = None  # its place: (number of the pass, batches taken from it)
+        self.first = None
 
     @property
     def length(self):
-        """Batches in a pass, or None if unknown."""
-        for name in ("__len__", "cardinality"):
-            if hasattr(self.source, name):
+        """Batches in a pass, or None if unknown or endless."""
+        for name in ("num_batches", "__len__", "cardinality"):
+            known = getattr(self.source, name, None)
+            if known is not None:
                 try:
-                    count = int(getattr(self.source, name)())
-                    return count if count >= 0 else None
+                    known = int(known() if callable(known) else known)
+                    return known if known >= 0 else None
                 except (TypeError, NotImplementedError):
                     return None
-        count = getattr(self.source, "num_batches", None)
-        return count if isinstance(count, int) else None
+        return None
 
-    def batches(self, seed=0, epoch=0, shuffle=True):
-        """One pass, batch by batch."""
-        if self.waiting is not None:
-            first, self.waiting = self.waiting, None
-            yield first
-        for item in self._items(seed, epoch, shuffle):
-            yield self.batch(item)
+    def batches(self, seed=0, place=(0, 0), shuffle=True, steps=None, again=True):
+        """(place behind it, batch), …: from `place` = (number of the pass, batches taken from it) to its end.
 
-    def _items(self, seed, epoch, shuffle):
-        if self.indexed:
-            order = np.arange(len(self.source))
-            if shuffle:
-                np.random.default_rng((seed, epoch)).shuffle(order)
-            return (self.source[int(i)] for i in order)
-        return iter(self.source)
+        Or `steps` of them, into further passes if need be and `again`. Nothing behind the last of them is read.
+        """
+        places = deque()
+
+        def turns():
+            for reached, turn in self._turns(seed, *place, shuffle, steps, again):
+                places.append(reached)
+                yield turn
+
+        items = self._made(turns()) if self.indexed else turns()
+        try:
+            for item in items:
+                yield places.popleft(), self.batch(item)
+        finally:
+            close(items)
+
+    def _turns(self, seed, number, taken, shuffle, steps, again):
+        """One after another: the numbers of the batches where they have numbers, else what the source yields."""
+        self._begin(seed, number, taken, shuffle)
+        while steps is None or steps > 0:
+            turn = next(self.open, END)
+            if turn is not END:
+                taken, steps = taken + 1, None if steps is None else steps - 1
+                self.stands = number, taken
+                yield self.stands, turn
+            elif steps is None or self.once or not again or not taken:
+                return
+            else:
+                number, taken = number + 1, 0
+                self._begin(seed, number, taken, shuffle)
+
+    def _begin(self, seed, number, taken, shuffle):
+        """Open pass `number` behind its first `taken` batches, if it does not stand there already."""
+        if self.once or (self.open is not None and self.stands == (number, taken)):
+            return
+        self.close()
+        self.open, self.stands = self._pass(seed, number, shuffle), (number, taken)
+        for _ in islice(self.open, taken):
+            pass
+
+    def _pass(self, seed, number, shuffle):
+        if not self.indexed:
+            return iter(self.source)
+        if self.length is None:
+            return count()
+        order = np.arange(self.length)
+        if shuffle:
+            np.random.default_rng((seed, number)).shuffle(order)
+        return iter(order.tolist())
+
+    def _made(self, turns):
+        """The batches of these numbers, made by the workers that a PyDataset asks for."""
+        workers = getattr(self.source, "workers", 1)
+        ahead = max(getattr(self.source, "max_queue_size", 10), 1)
+        if getattr(self.source, "use_multiprocessing", False) and workers > 0:
+            return from_processes(self.source, turns, workers, ahead)
+        if workers > 1:
+            return ordered(self.source.__getitem__, turns, threads(workers), ahead)
+        return map(self.source.__getitem__, turns)
+
+    @property
+    def depth(self):
+        """How many batches the loop may let wait on a shelf of its own; 0: none is to be made ahead."""
+        return 0 if self.indexed and getattr(self.source, "workers", 1) == 0 else 2
 
     def batch(self, item):
         if isinstance(item, dict):
@@ -142,39 +215,54 @@ class Stream:
         parts = tuple(item) if isinstance(item, (tuple, list)) else (item,)
         if not 1 <= len(parts) <= 3:
             raise DataError("a batch must be x, (x, y) or (x, y, sample_weight)", saw=f"{len(parts)} parts")
-        names = ("x", "y", "sample_weight")
-        x, y, w = (*(to_array(p, n) if p is not None else None for p, n in zip(parts, names, strict=False)),
-                   *([None] * (3 - len(parts))))  # fmt: skip
+        x, y, w = (*parts, None, None)[:3]
+        x = private(self.read(x, "x"))
+        y = None if y is None else private(to_array(y, "y"))
+        w = None if w is None else private(to_array(w, "sample_weight"))
         if self.weights is not None:
             w = class_weights(self.weights, y, w)
         return Batch(x, y, w)
 
     def sample(self):
-        """The first batch; a generator's is kept for the first pass."""
-        if self.waiting is None:
-            try:
-                first = self.batch(next(self._items(0, 0, False)))
-            except StopIteration:
-                raise DataError("the data set is empty", saw="no batch", want="at least one batch") from None
+        """The first batch, to read shapes and types from; a generator's comes again in the first pass."""
+        if self.first is None:
+            turns = self.source if self.once else self._pass(0, 0, False)
+            first = next(turns, END)
+            if first is END:
+                raise DataError("the data set is empty", saw="no batch", want="at least one batch")
             if self.once:
-                self.waiting = first
-            return first
-        return self.waiting
+                self.open = chain([first], self.source)
+            else:
+                close(turns)
+            self.first = self.batch(self.source[first] if self.indexed else first)
+        return self.first
+
+    def begin(self):
+        """Tell a PyDataset that an epoch begins."""
+        if hasattr(self.source, "on_epoch_begin"):
+            self.source.on_epoch_begin()
 
     def finish(self):
         """Tell a PyDataset that an epoch has ended."""
         if hasattr(self.source, "on_epoch_end"):
             self.source.on_epoch_end()
 
+    def close(self):
+        """Let go of a pass that was begun; a generator stays as it is, for whoever reads on."""
+        if not self.once:
+            with suppress(ValueError):  # at work on a thread that has been left: it ends with that
+                close(self.open)
+            self.open = None
 
-def open_source(x, y=None, sample_weight=None, batch_size=None, class_weight=None, steps=None):
-    """A Resident or a Stream from the arguments of fit, evaluate or predict."""
+
+def open_source(x, y=None, sample_weight=None, batch_size=None, class_weight=None, steps=None, read=to_array):
+    """A Resident or a Stream from the arguments of fit, evaluate or predict; `read` makes numbers of x."""
     if isinstance(x, (Resident, Stream)):
         return x
     if x is None:
         raise UsageError("there is no data", saw="x=None", want="arrays, or a stream of batches", fix="model.fit(x, y)")
     if not is_array(x):
-        if not (hasattr(x, "__iter__") or hasattr(x, "__getitem__")):
+        if isinstance(x, (dict, str, bytes)) or not (hasattr(x, "__iter__") or hasattr(x, "__getitem__")):
             raise DataError(
                 "this is not data", saw=f"x of type {type(x).__name__}",
                 want="an array, a data frame, a list, or something that yields batches",
@@ -184,8 +272,8 @@ def open_source(x, y=None, sample_weight=None, batch_size=None, class_weight=Non
                 "a stream of batches brings its own targets", saw="y or sample_weight beside a stream",
                 want="batches (x, y) or (x, y, sample_weight)",
             )  # fmt: skip
-        return Stream(x, class_weight)
-    x = to_array(x, "x")
+        return Stream(x, class_weight, read)
+    x = read(x, "x")
     y = None if y is None else to_array(y, "y")
     w = None if sample_weight is None else to_array(sample_weight, "sample_weight")
     check_lengths(x, y, w)

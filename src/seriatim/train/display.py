@@ -17,6 +17,7 @@ from ..base.report import UsageError
 from .callbacks.callback import Callback
 
 WIDTH = 20  # cells of the bar
+MUCH = 0.2  # the share of waiting that is worth a word
 
 
 def make_display(verbose="auto", job="fit"):
@@ -50,14 +51,22 @@ class Display(Callback):
 
     def __init__(self, verbose=1, job="fit"):
         super().__init__()
-        self.verbose, self.job, self.seen = verbose, job, 0
+        self.verbose, self.job, self.waited = verbose, job, 0.0
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.epoch, self.began, self.seen = epoch, time.perf_counter(), 0
+        self.epoch, self.began, self.waited = epoch, time.perf_counter(), 0.0
 
     def on_test_begin(self, logs=None):
         if self.job == "evaluate":
-            self.epoch, self.began, self.seen = 0, time.perf_counter(), 0
+            self.on_epoch_begin(0)
+
+    def on_waiting(self, share, logs=None):
+        self.waited = max(self.waited, share)
+
+    @property
+    def late(self):
+        """`waited 43 % for data`, where that is much: then the source is what to make faster."""
+        return f"waited {100 * self.waited:.0f} % for data" if self.waited >= MUCH else ""
 
     @property
     def steps(self):
@@ -72,7 +81,8 @@ class Display(Callback):
         passed = time.perf_counter() - self.began
         steps = done or self.steps or 1
         head = [f"{steps}/{self.steps or steps}", f"{passed:.0f}s", f"{pace(passed / steps)}/step"]
-        return " - ".join(head + [f"{name}: {number(value)}" for name, value in (logs or {}).items()])
+        rest = [f"{name}: {number(value)}" for name, value in (logs or {}).items()]
+        return " - ".join([*head, *rest, *([self.late] if self.late else [])])
 
 
 class PlainDisplay(Display):
@@ -144,6 +154,8 @@ class LiveDisplay(Display):
         for name, value in (logs or {}).items():
             text.append(f" - {name}: ", style="bright_black" if name.startswith("val_") else "")
             text.append(number(value), style="bold")
+        if self.late:
+            text.append(f" - {self.late}", style="yellow")
         return text
 
 
@@ -165,7 +177,8 @@ class TableDisplay(Display):
 
     def on_epoch_end(self, epoch, logs=None):
         passed = time.perf_counter() - self.began
-        self.rows.append(self.row(f"{epoch + 1}/{self.epochs} <small>{clock(passed)}</small>", logs))
+        aside = f"{clock(passed)} {self.late}".strip()
+        self.rows.append(self.row(f"{epoch + 1}/{self.epochs} <small>{aside}</small>", logs))
         self.now = ""
         self.update(logs)
 

@@ -4,6 +4,7 @@ Floor 4. How long a chunk may be is derived from who is watching (`CallbackList.
 """
 
 import math
+import time
 import warnings
 
 import jax
@@ -12,7 +13,8 @@ import numpy as np
 
 from ..base import settings
 from ..base.report import UsageError
-from ..data.prefetch import prefetch
+from ..data.arrays import to_array
+from ..data.prefetch import Ahead, close
 from ..data.source import Batch, Resident, open_source
 from ..engine import step
 from ..kernels.rows import hold
@@ -32,7 +34,7 @@ def fit(
     """Train for `epochs - initial_epoch` epochs; returns the History. See `Sequential.fit`."""
     check_counts(epochs=epochs, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
     check_counts(batch_size=batch_size, validation_batch_size=validation_batch_size)
-    source = open_source(x, y, sample_weight, batch_size, class_weight, steps_per_epoch)
+    source = open_source(x, y, sample_weight, batch_size, class_weight, steps_per_epoch, model.read)
     if validation_split and validation_data is None:
         if not isinstance(source, Resident):
             raise UsageError("validation_split needs arrays", saw=type(x).__name__, fix="pass validation_data=…")
@@ -42,7 +44,7 @@ def fit(
         if validation_batch_size:
             validation.batch_size = min(validation_batch_size, validation.rows)
     else:
-        validation = open_validation(validation_data, validation_batch_size or batch_size)
+        validation = open_validation(validation_data, validation_batch_size or batch_size, model.read)
     epochs = min(epochs, settings.max_epochs() or epochs)
     limit = settings.max_steps_per_epoch()
     steps_per_epoch = min(steps_per_epoch or limit, limit) if limit else steps_per_epoch
@@ -57,13 +59,16 @@ def fit(
         watchers.callbacks.insert(-1, display)
     watchers.set_model(model)
     watchers.set_params({"verbose": display.verbose if display else 0, "epochs": epochs, "steps": total})
-    loop = Loop(model, programs, source, shuffle, steps_per_epoch, watchers)
-    valid = Validation(model, programs, validation, validation_steps, validation_freq, watchers, loop.session)
+    loop = Loop(model, programs, source, shuffle, steps_per_epoch, watchers, initial_epoch)
+    watchers.set_run(loop)
+    valid = Validation(model, programs, validation, validation_steps, validation_freq, watchers)
     model.history, model.stop_training = history, False
     watchers.on_train_begin()
     logs = {}
     try:
-        for epoch in range(initial_epoch, epochs):
+        for epoch in range(loop.first, epochs):
+            if model.stop_training:  # a run that was restored had come to its end
+                break
             logs = loop.epoch(epoch)
             if valid.due(epoch):
                 logs.update(valid.run())
@@ -73,6 +78,7 @@ def fit(
                 break
         loop.finish()
     finally:
+        loop.close()
         loop.session.leave()
         if display is not None and hasattr(display, "close"):
             display.close()
@@ -80,13 +86,13 @@ def fit(
     return history
 
 
-def open_validation(data, batch_size):
+def open_validation(data, batch_size, read=to_array):
     """A source from `validation_data`: (x, y), (x, y, sample_weight) or a stream."""
     if data is None:
         return None
     if isinstance(data, (tuple, list)) and 1 <= len(data) <= 3:
-        return open_source(*data, batch_size=batch_size)
-    return open_source(data, batch_size=batch_size)
+        return open_source(*data, batch_size=batch_size, read=read)
+    return open_source(data, batch_size=batch_size, read=read)
 
 
 def check_counts(**counts):
@@ -99,16 +105,20 @@ def check_counts(**counts):
 
 
 class Loop:
-    """The training side of fit: epochs over a Resident or a Stream."""
+    """The training side of fit: epochs over a Resident or a Stream.
 
-    def __init__(self, model, programs, source, shuffle, steps, watchers):
+    Where it stands: `done` batches of the epoch, `cursor` batches of pass number `passed` over the data.
+    """
+
+    def __init__(self, model, programs, source, shuffle, steps, watchers, first=0):
         self.model, self.source, self.shuffle, self.steps, self.watchers = model, source, shuffle, steps, watchers
         self.session = Session(model, programs)
         self.batchers = watchers.watching(BATCH_MOMENTS)
         self.every = model.steps_per_execution if self.batchers else None
         self.refresh = watchers.refresh
         self.dry = False  # a generator came to its end
-        self.cursor, self.passed, self.pending = 0, 0, None
+        self.first, self.done, self.cursor, self.passed = first, 0, 0, first
+        self.ordered = None  # the pass whose order is loaded
         self.resident = isinstance(source, Resident)
         if self.resident:
             self.data = in_place(model.conform(source.data), programs.plan)
@@ -128,21 +138,23 @@ class Loop:
 
     def epoch(self, number):
         """Run one epoch; returns its logs."""
-        self.session.reset()
+        if not self.done:
+            self.session.reset()
         self.watchers.on_epoch_begin(number)
-        self.done = 0
         (self.resident_epoch if self.resident else self.stream_epoch)(number)
         self.session.give()
+        self.done = 0
         return self.session.logs()
 
     def resident_epoch(self, number):
-        source, left = self.source, self.steps or self.source.total_steps
+        source, left = self.source, (self.steps or self.source.total_steps) - self.done
         if self.steps is None:
-            self.cursor, self.passed = 0, number
+            self.cursor, self.passed = self.done, number
         while left > 0 and not self.model.stop_training:
-            if self.cursor == 0:
+            if self.ordered != self.passed:
                 self.order = source.order(self.model.data_seed, self.passed, self.shuffle)
                 self.order = None if self.order is None else jnp.asarray(self.order)
+                self.ordered = self.passed
             whole = min(left, source.steps - self.cursor)
             if whole > 0:
                 length = self.session.length(whole, self.every, self.refresh)
@@ -159,26 +171,34 @@ class Loop:
             self.after(length, left)
 
     def stream_epoch(self, number):
-        left = self.steps or self.source.length or math.inf
-        if self.pending is None or self.steps is None:
-            self.pending = self.one_pass(number)
-        while left > 0 and not self.model.stop_training:
-            batch = next(self.pending, None)
-            if batch is None and self.steps is not None and not self.source.once and self.done < self.steps:
-                self.pending = self.one_pass(number + 1)
-                batch = next(self.pending, None)
-            if batch is None:
-                self.ran_dry(left)
-                break
-            self.before(1)
-            self.session.batch(batch)
-            left -= 1
-            self.after(1, left)
+        self.source.begin()
+        if self.steps is None:
+            self.cursor, self.passed = self.done, number
+        left = (self.steps or self.source.length or math.inf) - self.done
+        place, steps = (self.passed, self.cursor), None if self.steps is None else left
+        batches = self.source.batches(self.model.data_seed, place, self.shuffle, steps)
+        with Feed(self.model, batches, self.source.depth, self.settle) as feed:
+            while left > 0 and not self.model.stop_training:
+                batch = next(feed, None)
+                if batch is None:
+                    self.ran_dry(left)
+                    break
+                self.before(1)
+                self.session.batch(batch)
+                self.passed, self.cursor = feed.place
+                left -= 1
+                self.after(1, left)
+        self.watchers.on_waiting(feed.share)
         self.source.finish()
 
-    def one_pass(self, number):
-        batches = self.source.batches(self.model.data_seed, number, self.shuffle)
-        return prefetch(on_device(self.model.conform(batch)) for batch in batches)
+    def settle(self):
+        """Wait until the device has done all its steps."""
+        self.session.ts.step.block_until_ready()
+
+    def close(self):
+        """The end, good or bad: nothing reads the source any longer."""
+        if not self.resident:
+            self.source.close()
 
     def ran_dry(self, left):
         self.dry = self.source.once
@@ -211,12 +231,50 @@ class Loop:
             session.give()
 
 
+class Feed:
+    """The batches of a stream on the device, made ahead on a thread for as long as `with` lasts.
+
+    `place`: where in the data the batch that was taken last ends.
+    """
+
+    def __init__(self, model, batches, depth, settle=None, put=on_device):
+        self.model, self.put = model, put
+        batches = self.fitting(batches)
+        self.batches = Ahead(batches, depth, settle) if depth else batches
+        self.began = time.perf_counter()
+
+    def fitting(self, batches):
+        try:
+            for place, batch in batches:
+                yield place, self.put(self.model.conform(batch))
+        finally:
+            close(batches)
+
+    @property
+    def share(self):
+        """Which part of the time since the start nothing was computed for want of a batch; 0 in the first second."""
+        seconds = time.perf_counter() - self.began
+        return getattr(self.batches, "waited", 0.0) / seconds if seconds > 1 else 0.0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.batches.close()
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.place, batch = next(self.batches)
+        return batch
+
+
 class Validation:
     """The evaluation inside fit: the same source each time, its rows on the device once."""
 
-    def __init__(self, model, programs, source, steps, frequency, watchers, session):
-        self.model, self.source, self.steps, self.frequency = model, source, steps, frequency
-        self.watchers, self.session = watchers, session
+    def __init__(self, model, programs, source, steps, frequency, watchers):
+        self.source, self.frequency = source, frequency
         if source is not None:
             self.count = Counter(model, programs, source, steps, watchers)
 
@@ -228,7 +286,7 @@ class Validation:
         return epoch + 1 in self.frequency
 
     def run(self):
-        return {f"val_{name}": value for name, value in self.count.run(self.session.arrays).items()}
+        return {f"val_{name}": value for name, value in self.count.run().items()}
 
 
 # ---- evaluate -------------------------------------------------------------------------------------------
@@ -262,11 +320,13 @@ class Counter:
         y, pred = self.model.target_avals
         return jax.tree.map(jnp.asarray, step.zero_tally(self.programs.plan, y, pred))
 
-    def run(self, arrays):
-        """The logs of one evaluation with these arrays."""
+    def run(self, keep=False):
+        """The logs of one evaluation; with `keep`, what stateful layers carry on stays in the model."""
         self.watchers.on_test_begin()
-        tally, self.arrays = self.zero(), arrays
+        tally, self.arrays = self.zero(), self.model.device_arrays()
         tally = self.resident(tally) if isinstance(self.source, Resident) else self.stream(tally)
+        if keep:
+            self.model.keep_state(self.arrays)
         logs = read_logs(self.programs, tally)
         self.watchers.on_test_end(logs)
         return logs
@@ -289,14 +349,15 @@ class Counter:
         return tally
 
     def stream(self, tally):
-        left = self.steps or self.source.length or math.inf
-        for i, batch in enumerate(self.source.batches(shuffle=False)):
-            if i >= left:
-                break
-            self.tell("begin", i)
-            batch = on_device(self.model.conform(batch))
-            tally, self.arrays = self.programs.call("test_step", self.arrays, tally, batch)
-            self.tell("end", i, tally)
+        self.source.begin()
+        batches = self.source.batches(shuffle=False, steps=self.steps, again=False)
+        with Feed(self.model, batches, self.source.depth, lambda: jax.block_until_ready(tally)) as feed:
+            for i, batch in enumerate(feed):
+                self.tell("begin", i)
+                tally, self.arrays = self.programs.call("test_step", self.arrays, tally, batch)
+                self.tell("end", i, tally)
+        self.watchers.on_waiting(feed.share)
+        self.source.finish()
         return tally
 
     def tell(self, moment, i, tally=None):
@@ -308,7 +369,7 @@ class Counter:
 def evaluate(model, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None):
     """{name: value} of the loss and the metrics on the data. See `Sequential.evaluate`."""
     check_counts(batch_size=batch_size, steps=steps)
-    source = open_source(x, y, sample_weight, batch_size, None, steps)
+    source = open_source(x, y, sample_weight, batch_size, None, steps, model.read)
     programs = model.ready(source.sample(), training=False)
     model.check_targets(source.sample())
     display = make_display(verbose, job="evaluate")
@@ -317,9 +378,7 @@ def evaluate(model, x=None, y=None, batch_size=None, verbose="auto", sample_weig
     total = steps or (source.total_steps if isinstance(source, Resident) else source.length)
     watchers.set_params({"verbose": display.verbose if display else 0, "epochs": 1, "steps": total})
     counter = Counter(model, programs, source, steps, watchers)
-    logs = counter.run(model.device_arrays())
-    model.keep_state(counter.arrays)
-    return logs
+    return counter.run(keep=True)
 
 
 # ---- predict ---------------------------------------------------------------------------------------------
@@ -330,7 +389,7 @@ ROOM = 4 * 2**20  # bytes of the widest activation in one call: with more, it no
 def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
     """The predictions for all rows, as NumPy. See `Sequential.predict`."""
     check_counts(batch_size=batch_size, steps=steps)
-    source = open_source(x, None, None, batch_size, None, steps)
+    source = open_source(x, None, None, batch_size, None, steps, model.read)
     model.ready_to_predict(source.sample())
     display = make_display(verbose, job="predict")
     watchers = CallbackList([*(callbacks or []), *([display] if display else [])])
@@ -353,10 +412,11 @@ def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=Non
 def predict_batches(model, source, steps, watched):
     """The rows of each call: the user's batches, or as many as fit into `ROOM` where that changes no result."""
     if not isinstance(source, Resident):
-        for i, batch in enumerate(source.batches(shuffle=False)):
-            if steps is not None and i >= steps:
-                return
-            yield model.conform(batch).x
+        source.begin()
+        batches = source.batches(shuffle=False, steps=steps, again=False)
+        with Feed(model, batches, source.depth, put=lambda batch: batch.x) as feed:
+            yield from feed
+        source.finish()
         return
     size = source.batch_size
     rows = min(source.rows, steps * size) if steps else source.rows

@@ -11,6 +11,8 @@ class Callback:
     """Subclass and define the moments that matter; `self.model` and `self.params` are set by `fit`."""
 
     refresh = None  # seconds between two calls of `on_progress`, for displays; None: never
+    last = False  # True: told behind all others, whose state it keeps
+    remembered = ()  # attributes (numbers, words, None or lists of arrays) that a backup of the run keeps
 
     def __init__(self):
         self.params = None
@@ -28,6 +30,9 @@ class Callback:
 
     def on_progress(self, step, logs=None):
         """For displays: `step` batches of the epoch are done."""
+
+    def on_waiting(self, share, logs=None):
+        """For displays: for this share of an epoch's time (0 to 1) nothing was computed for want of data."""
 
     def on_batch_begin(self, batch, logs=None):
         """The same as on_train_batch_begin."""
@@ -99,6 +104,11 @@ class CallbackList:
     def set_model(self, model):
         self.model = model
         self._each("set_model", model)
+
+    def set_run(self, run):
+        """Within fit: those that keep the whole run get it, and are told last from now on."""
+        self._each("set_run", run)
+        self.callbacks.sort(key=lambda callback: getattr(callback, "last", False))
 
     def _each(self, moment, *args):
         for callback in self.callbacks:
