@@ -295,7 +295,7 @@ class Sequential(Chain):
         source = training.open_source(batch.x, batch.y, batch.w, batch_size=len(batch.x))
         programs = self.ready(source.sample(), training=False)
         counter = training.Counter(self, programs, source, None, training.CallbackList())
-        return self.report(counter.run(self.device_arrays()), return_dict)
+        return self.report(counter.run(), return_dict)
 
     def predict_on_batch(self, x):
         """The outputs for one batch, in one call."""

@@ -160,3 +160,80 @@ def test_best_weights_come_back_after_a_fit():
     assert stop.best_epoch == int(np.argmin(history.history["loss"]))
     for mine, best in zip(model.get_weights(), stop.best_weights, strict=True):
         np.testing.assert_array_equal(mine, best)
+
+
+def small(library, optimizer, **compiled):
+    """A model of either library with the same weights."""
+    model = library.Sequential(
+        [library.layers.Input((4,)), library.layers.Dense(5, activation="tanh"), library.layers.Dense(1)]
+    )
+    rng = np.random.default_rng(3)
+    model.set_weights([rng.normal(size=w.shape).astype("float32") for w in model.get_weights()])
+    model.compile(optimizer, "mse", **compiled)
+    return model
+
+
+ROWS = np.random.default_rng(5).normal(size=(32, 4)).astype("float32")
+SUMS = ROWS.sum(1, keepdims=True)
+
+
+@pytest.mark.parametrize("on_epoch", [False, True])
+def test_averaged_weights_are_evaluated(on_epoch):
+    """The same losses, the same weights at the end, and the same evaluation with and without the callback."""
+    seen = []
+    for library in (seriatim, keras):
+        model = small(library, library.optimizers.Adam(0.05, use_ema=True, ema_momentum=0.8))
+        swap = library.callbacks.SwapEMAWeights(swap_on_epoch=on_epoch)
+        kept = []
+        look = library.callbacks.LambdaCallback(
+            on_epoch_end=lambda epoch, logs, kept=kept, model=model: kept.append(model.get_weights()[0].copy())
+        )
+        history = model.fit(
+            ROWS, SUMS, batch_size=8, epochs=3, validation_data=(ROWS, SUMS), shuffle=False, verbose=0,
+            callbacks=[swap, look],
+        ).history  # fmt: skip
+        found = [*history["loss"], *history["val_loss"], model.evaluate(ROWS, SUMS, verbose=0)]
+        seen.append([found, *kept, *model.get_weights()])
+    for a, b in zip(*seen, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    with pytest.raises(ValueError, match="(?s)use_ema"):
+        small(seriatim, "adam").fit(
+            ROWS, SUMS, epochs=1, verbose=0, callbacks=[seriatim.callbacks.SwapEMAWeights(True)]
+        )
+
+
+def test_averages_are_used_for_predictions_and_put_back():
+    model = small(seriatim, seriatim.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9))
+    for _ in range(3):
+        model.train_on_batch(ROWS, SUMS)
+    before, swap = model.get_weights(), seriatim.callbacks.SwapEMAWeights()
+    averaged = model.predict(ROWS, verbose=0, callbacks=[swap])
+    for a, b in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert not np.allclose(averaged, model.predict(ROWS, verbose=0))
+    model.set_weights(model.optimizer.get_weights()[2:6])
+    np.testing.assert_allclose(averaged, model.predict(ROWS, verbose=0), rtol=1e-6)
+
+
+def test_backups_as_keras(tmp_path):
+    """Interrupted at the same epoch and continued, both record the same losses and end with the same weights."""
+    seen = []
+    for library in (seriatim, keras):
+
+        class Fault(library.callbacks.Callback):
+            def on_epoch_begin(self, epoch, logs=None):
+                if epoch == 2:
+                    raise RuntimeError
+
+        def run(*more, library=library):
+            model = small(library, library.optimizers.Adam(0.02))
+            back = library.callbacks.BackupAndRestore(str(tmp_path / library.__name__))
+            history = model.fit(ROWS, SUMS, batch_size=8, epochs=4, shuffle=False, verbose=0, callbacks=[back, *more])
+            return [history.epoch, history.history["loss"], *model.get_weights()]
+
+        with pytest.raises(RuntimeError):
+            run(Fault())
+        seen.append(run())
+        assert not (tmp_path / library.__name__).exists()
+    for a, b in zip(*seen, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)

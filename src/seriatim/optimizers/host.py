@@ -91,6 +91,20 @@ class Entry:
     def __array__(self, dtype=None, copy=None):
         return np.asarray(self.numpy(), dtype)
 
+    def __eq__(self, other):
+        return self.numpy() == np.asarray(other)
+
+    __hash__ = object.__hash__
+
+    def __float__(self):
+        return float(self.numpy())
+
+    def __int__(self):
+        return int(self.numpy())
+
+    def __getitem__(self, index):
+        return self.value[index]
+
     def __repr__(self):
         return f"<Entry path={self.path}, shape={self.shape}, dtype={self.dtype}>"
 
@@ -149,6 +163,10 @@ class Host:
     @property
     def built(self):
         return self._state is not None
+
+    def parts(self):
+        """The optimizers that move weights: this one, or those inside it."""
+        return [self]
 
     def present(self):
         """The state, or what is known before there is one: the count and the rate."""

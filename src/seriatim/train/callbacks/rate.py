@@ -36,6 +36,8 @@ class LearningRateScheduler(Callback):
 class ReduceLROnPlateau(Monitor):
     """learning_rate *= factor when the monitored value has not become better for `patience` epochs."""
 
+    remembered = ("wait", "cooldown_counter", "best")
+
     def __init__(
         self, monitor="val_loss", factor=0.1, patience=10, verbose=0, mode="auto", min_delta=1e-4, cooldown=0,
         min_lr=0.0, **kwargs,

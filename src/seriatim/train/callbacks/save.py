@@ -13,6 +13,8 @@ class ModelCheckpoint(Monitor):
     filepath may hold {epoch}, {batch} and any name of the logs: "model-{epoch:02d}-{val_loss:.2f}.keras".
     """
 
+    remembered = ("best", "batches")
+
     def __init__(
         self, filepath, monitor="val_loss", verbose=0, save_best_only=False, save_weights_only=False, mode="auto",
         save_freq="epoch", initial_value_threshold=None,

@@ -13,6 +13,8 @@ class EarlyStopping(Monitor):
     run was not stopped early (as Keras does). baseline: a value that has to be beaten to reset the wait.
     """
 
+    remembered = ("wait", "stopped_epoch", "best", "best_weights", "best_epoch")
+
     def __init__(
         self, monitor="val_loss", min_delta=0, patience=0, verbose=0, mode="auto", baseline=None,
         restore_best_weights=False, start_from_epoch=0,
