@@ -36,7 +36,14 @@ class Plan:
     epochs: int = 2  # of one round
     calls: int = 200  # of one row, in all rounds together
     call_limit: float = 1.0  # seconds a round for them
+    many_batch: int = 256  # rows a batch in large predictions
+    many_calls: int = 3  # of these in a round
+    many_limit: float = 1.0  # seconds a round for them
     timeout: float = 600.0
+
+    def epochs_of(self, workload):
+        """Epochs of one round: those of the plan, but fewer where the workload has long ones."""
+        return min(self.epochs, workload.epochs or self.epochs)
 
 
 class Worker:
@@ -47,6 +54,7 @@ class Worker:
         self.framework, self.timeout, self.fresh = framework, timeout, True
         env = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
         env |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": str(out / "keras")}
+        env |= {"BENCH_DATA": str(out / "data")}
         env |= {"SERIATIM_CACHE": str(out / "programs"), **dict(environment)}  # empty at the start of a run
         if backend:
             env["KERAS_BACKEND"] = backend
@@ -92,7 +100,7 @@ def race(workload, starters, plan, say):
     """
     workers, records = {}, {}
     for name, start in starters.items():
-        records[name] = record = {"workload": workload.name, "framework": name, "epoch_s": [], "ms": {}}
+        records[name] = record = {"workload": workload.name, "framework": name, "epoch_s": [], "ms": {}, "rates": []}
         try:
             workers[name] = worker = start()
             open_one(worker, workload, record)
@@ -110,6 +118,8 @@ def race(workload, starters, plan, say):
     for name, worker in workers.items():
         try:
             records[name] |= worker.ask("close", workload=workload.name)
+            if name == "ours":  # its arrays are large: after the peak of the memory has been read
+                records[name] |= worker.ask("flow")
         except (Lost, OSError) as problem:
             records[name]["error"] = str(problem)
         summarize(records[name], workload, plan)
@@ -133,13 +143,16 @@ def open_one(worker, workload, record):
 def one_round(worker, workload, plan, record):
     if worker.framework == "ours":
         record["gflops"] = max(record.get("gflops", 0), worker.ask("rate")["gflops"])
-    found = worker.ask("fit", workload=workload.name, epochs=plan.epochs)
+    found = worker.ask("fit", workload=workload.name, epochs=plan.epochs_of(workload))
     record["epoch_s"].append(found["epoch_s"])
     record["steps"] += found["steps"]
     record["last_loss"] = found["loss"]
     limit = {"calls": -(-plan.calls // plan.rounds), "limit": plan.call_limit}
     for way, times in worker.ask("predict", workload=workload.name, **limit)["ms"].items():
         record["ms"].setdefault(way, []).extend(times)
+    limit = {"calls": plan.many_calls, "limit": plan.many_limit}
+    found = worker.ask("many", workload=workload.name, size=plan.many_batch, **limit)
+    record["rates"].extend(found["rows_s"])
 
 
 def fail(record, workers, name, problem, say):
@@ -157,7 +170,8 @@ def summarize(record, workload, plan):
     record["ms_step"] = 1000 * record["epoch"] / steps
     for way, times in record.pop("ms").items():
         record[f"{way}_ms"], record[f"{way}_calls"] = median(times), len(times)
-    due = steps * (1 + plan.rounds * plan.epochs)
+    record["rows_s"] = median(record.pop("rates"))
+    due = steps * (1 + plan.rounds * plan.epochs_of(workload))
     if record["steps"] != due and "error" not in record:
         record["error"] = f"took {record['steps']} steps, not {due}"
 

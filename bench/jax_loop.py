@@ -1,7 +1,7 @@
 """A JAX loop written by hand: one jitted step a batch, optax's Adam, a loop on the host.
 
-All rows are on the device and the step picks its own (an index array is all that travels); the state is
-donated; loss and hits are added up inside the step and read once an epoch.
+All rows are on the device and the step picks its own (an index array is all that travels); rows of a mapped
+file are picked on the host. The state is donated; loss and hits are added up inside the step and read once an epoch.
 """
 
 import functools
@@ -38,13 +38,17 @@ def weights(kind, arguments, width, rng):
 
     if kind == "dense":
         return {"kernel": draw(width, arguments[0]), "bias": np.zeros(arguments[0], np.float32)}
-    if kind.startswith("conv"):
-        size = (arguments[1],) * int(kind[4])
+    if kind == "depthwise2d":
+        return {"kernel": draw(*(arguments[0],) * 2, 1, width), "bias": np.zeros(width, np.float32)}
+    if kind.startswith(("conv", "same", "transposed")):
+        size = (arguments[1],) * int(kind[-2])
         return {"kernel": draw(*size, width, arguments[0]), "bias": np.zeros(arguments[0], np.float32)}
     if kind == "norm":
         return {"scale": np.ones(width, np.float32), "shift": np.zeros(width, np.float32)}
     if kind == "embed":
         return {"table": draw(*arguments)}
+    if kind == "bilstm":
+        return {way: weights("lstm", arguments[:1], width, rng) for way in ("forward", "backward")}
     if kind in ("lstm", "gru"):
         gates = (4 if kind == "lstm" else 3) * arguments[0]
         found = {"kernel": draw(width, gates), "recurrent": draw(arguments[0], gates)}
@@ -56,9 +60,17 @@ def weights(kind, arguments, width, rng):
 # ---- forward -------------------------------------------------------------------------------------------
 
 
-def convolve(w, x):
+def convolve(w, x, stride=1, padding="VALID", groups=1):
     n = x.ndim - 2
-    return lax.conv_general_dilated(x, w["kernel"], (1,) * n, "VALID", dimension_numbers=AXES[n]) + w["bias"]
+    y = lax.conv_general_dilated(
+        x, w["kernel"], (stride,) * n, padding, dimension_numbers=AXES[n], feature_group_count=groups
+    )
+    return y + w["bias"]
+
+
+def transposed(w, x, stride):
+    n = x.ndim - 2
+    return lax.conv_transpose(x, w["kernel"], (stride,) * n, "SAME", dimension_numbers=AXES[n]) + w["bias"]
 
 
 def pool(x):
@@ -68,14 +80,16 @@ def pool(x):
 
 def normalize(w, x, moving, training):
     if training:
-        mean, variance = x.mean((0, 1)), x.var((0, 1))
+        places = tuple(range(x.ndim - 1))
+        mean, variance = x.mean(places), x.var(places)
         moving = jax.tree.map(lambda old, new: MOVING * old + (1 - MOVING) * new, moving, (mean, variance))
     else:
         mean, variance = moving
     return (x - mean) * (lax.rsqrt(variance + EPSILON) * w["scale"]) + w["shift"], moving
 
 
-def lstm(w, x):
+def lstm(w, x, whole=False, reverse=False):
+    """The output of the last step, or those of all."""
     units = w["recurrent"].shape[0]
     start = jnp.zeros((len(x), units)), jnp.zeros((len(x), units))
 
@@ -83,10 +97,16 @@ def lstm(w, x):
         h, c = carry
         i, f, g, o = jnp.split(z + h @ w["recurrent"], 4, axis=-1)
         c = jax.nn.sigmoid(f) * c + jax.nn.sigmoid(i) * jnp.tanh(g)
-        return (jax.nn.sigmoid(o) * jnp.tanh(c), c), None
+        h = jax.nn.sigmoid(o) * jnp.tanh(c)
+        return (h, c), h if whole else None
 
     inputs = x @ w["kernel"] + w["bias"]  # one product for all time steps
-    return lax.scan(step, start, jnp.swapaxes(inputs, 0, 1))[0][0]
+    (last, _), every = lax.scan(step, start, jnp.swapaxes(inputs, 0, 1), reverse=reverse)
+    return jnp.swapaxes(every, 0, 1) if whole else last
+
+
+def both_ways(w, x, whole):
+    return jnp.concatenate([lstm(w["forward"], x, whole), lstm(w["backward"], x, whole, reverse=True)], -1)
 
 
 def gru(w, x):
@@ -111,6 +131,12 @@ def forward(chain, params, moving, x, key, training):
             x = x @ w["kernel"] + w["bias"]
         elif kind.startswith("conv"):
             x = convolve(w, x)
+        elif kind == "same2d":
+            x = convolve(w, x, arguments[2], "SAME")
+        elif kind == "depthwise2d":
+            x = convolve(w, x, arguments[1], "SAME", groups=x.shape[-1])
+        elif kind == "transposed2d":
+            x = transposed(w, x, arguments[2])
         elif kind.startswith("pool"):
             x = pool(x)
         elif kind == "norm":
@@ -119,10 +145,14 @@ def forward(chain, params, moving, x, key, training):
             x = w["table"][x]
         elif kind in ("lstm", "gru"):
             x = {"lstm": lstm, "gru": gru}[kind](w, x)
+        elif kind == "bilstm":
+            x = both_ways(w, x, arguments[1])
         elif kind == "flatten":
             x = x.reshape(len(x), -1)
-        elif kind == "mean1d":
-            x = x.mean(1)
+        elif kind in ("mean1d", "mean2d"):
+            x = x.mean(tuple(range(1, x.ndim - 1)))
+        elif kind == "max1d":
+            x = x.max(1)
         elif kind == "dropout" and training:
             keep = jax.random.bernoulli(jax.random.fold_in(key, i), 1 - arguments[0], x.shape)
             x = jnp.where(keep, x / (1 - arguments[0]), 0)
@@ -151,12 +181,13 @@ def compare(workload, pred, y):
 
 
 def make_step(workload, optimizer):
-    """The jitted step: (state, x, y, rows) -> state."""
+    """The jitted step: (state, x, y, rows) -> state; with `rows=None`, x and y are the batch itself."""
 
     @functools.partial(jax.jit, donate_argnums=0)
     def step(state, x, y, rows):
         params, moving, memory, key, total, hits = state
-        x, y = x[rows], y[rows]
+        if rows is not None:
+            x, y = x[rows], y[rows]
         key, here = jax.random.split(key)
 
         def objective(params):
@@ -167,7 +198,7 @@ def make_step(workload, optimizer):
         (loss, (moved, right)), gradients = jax.value_and_grad(objective, has_aux=True)(params)
         updates, memory = optimizer.update(gradients, memory, params)
         params = optax.apply_updates(params, updates)
-        return params, moved, memory, key, total + loss * len(rows), hits + right
+        return params, moved, memory, key, total + loss * len(x), hits + right
 
     return step
 
@@ -177,8 +208,8 @@ class Loop:
 
     def __init__(self, workload, x, y):
         self.workload, self.rng, self.steps = workload, np.random.default_rng(1), 0
-        self.sample = x[:1]
-        self.x, self.y = jnp.asarray(x), jnp.asarray(y)
+        self.rows, self.sample = x, x[:1]
+        self.x, self.y = (x, y) if workload.on_disk else (jnp.asarray(x), jnp.asarray(y))
         optimizer = optax.adam(1e-3, eps=1e-7)
         params, moving = self.init()
         self.state = (params, moving, optimizer.init(params), jax.random.key(1), jnp.zeros(()), jnp.zeros((), int))
@@ -207,13 +238,22 @@ class Loop:
             order = self.rng.permutation(rows).astype(np.int32)
             self.state = (*self.state[:4], jnp.zeros(()), jnp.zeros((), int))
             for start in range(0, rows, size):
-                self.state = self.step(self.state, self.x, self.y, order[start : start + size])
+                picked = order[start : start + size]
+                if self.workload.on_disk:
+                    self.state = self.step(self.state, self.x[picked], self.y[picked], None)
+                else:
+                    self.state = self.step(self.state, self.x, self.y, picked)
                 self.steps += 1
             logs = float(self.state[4]) / rows, int(self.state[5]) / rows
         return logs[0]
 
     def row(self):
         return self.sample
+
+    def many(self, rows, size):
+        """Predictions for the first `rows` rows, `size` at a time."""
+        found = [self.forward(*self.state[:2], self.rows[start : start + size]) for start in range(0, rows, size)]
+        return np.concatenate([np.asarray(part) for part in found])
 
     def answer(self, params, moving, x):
         return final(self.workload, forward(self.workload.chain, params, moving, x, None, training=False)[0])

@@ -11,16 +11,26 @@ def build(kit, workload):
         "conv1d": lambda filters, size, activation: layers.Conv1D(filters, size, activation=activation),
         "conv2d": lambda filters, size, activation: layers.Conv2D(filters, size, activation=activation),
         "conv3d": lambda filters, size, activation: layers.Conv3D(filters, size, activation=activation),
+        "same2d": lambda filters, size, stride, activation: layers.Conv2D(
+            filters, size, stride, padding="same", activation=activation
+        ),
+        "transposed2d": lambda filters, size, stride, activation: layers.Conv2DTranspose(
+            filters, size, stride, padding="same", activation=activation
+        ),
+        "depthwise2d": lambda size, stride: layers.DepthwiseConv2D(size, stride, padding="same"),
         "pool1d": lambda: layers.MaxPooling1D(2),
         "pool2d": lambda: layers.MaxPooling2D(2),
         "pool3d": lambda: layers.MaxPooling3D(2),
         "mean1d": lambda: layers.GlobalAveragePooling1D(),
+        "mean2d": lambda: layers.GlobalAveragePooling2D(),
+        "max1d": lambda: layers.GlobalMaxPooling1D(),
         "norm": lambda: layers.BatchNormalization(),
         "relu": lambda: layers.Activation("relu"),
         "flatten": lambda: layers.Flatten(),
         "dropout": lambda rate: layers.Dropout(rate),
         "embed": lambda words, size: layers.Embedding(words, size),
         "lstm": lambda units: layers.LSTM(units),
+        "bilstm": lambda units, whole: layers.Bidirectional(layers.LSTM(units, return_sequences=whole)),
         "gru": lambda units: layers.GRU(units),
     }
     entry = layers.Input(workload.shape, dtype="int32" if workload.vocabulary else "float32")
@@ -48,6 +58,10 @@ class Fitted:
 
     def row(self):
         return self.x[:1]
+
+    def many(self, rows, size):
+        """Predictions for the first `rows` rows, `size` at a time."""
+        return self.model.predict(self.x[:rows], batch_size=size, verbose=0)
 
     def predict(self, row):
         return self.model.predict(row, verbose=0)

@@ -26,7 +26,7 @@ class Bench:
     """The models of one framework by workload."""
 
     def __init__(self, side):
-        self.side, self.models = side, {}
+        self.side, self.models, self.warm = side, {}, set()
         self.arrays = importlib.import_module("data").arrays  # it brings NumPy: not before the framework's import
 
     def open(self, workload, rows):
@@ -37,6 +37,8 @@ class Bench:
         made = time.perf_counter()
         model = self.models[workload] = self.side.open_model(found, x, y)
         loss = model.fit(1)
+        if model.weights != found.weights:
+            raise AssertionError(f"{model.weights} trainable weights, but the chain has {found.weights}")
         return {
             "data_s": made - began, "cold_s": time.perf_counter() - made, "loss": float(loss), "steps": model.steps,
             "weights": model.weights,
@@ -63,12 +65,30 @@ class Bench:
             found[name] = [1000 * t for t in times]
         return {"ms": found}
 
+    def many(self, workload, size, calls, limit):
+        """Rows a second of large predictions, `size` rows a batch; `limit` seconds at most (but one call)."""
+        model = self.models[workload]
+        rows = model.workload.many
+        if workload not in self.warm:
+            model.many(rows, size)
+            self.warm.add(workload)
+        rates, until = [], time.perf_counter() + limit
+        while len(rates) < calls and ((began := time.perf_counter()) < until or not rates):
+            model.many(rows, size)
+            rates.append(rows / (time.perf_counter() - began))
+        return {"rows_s": rates}
+
+    def flow(self):
+        """Bytes a second that the machine moves, now."""
+        return self.side.flow()
+
     def rate(self):
         """What the machine gives in one large product, now."""
         return self.side.rate()
 
     def close(self, workload):
         self.models.pop(workload)
+        self.warm.discard(workload)
         return {"peak_mb": peak()}
 
 
