@@ -113,6 +113,45 @@ def test_activations_and_no_bias(activation):
     compare(x, w, None, activation=activation, padding="same")
 
 
+def pooled(activation, padding):
+    def run(x, w, b):
+        y = windows.conv(x, w, (1,) * (w.ndim - 2), padding, bias=b, activation=activation)
+        return windows.max_pool(y, sizes := (2, 3, 2)[: w.ndim - 2], sizes)
+
+    return run
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize("activation", [linear, relu])
+@pytest.mark.parametrize(
+    ("shape", "kernel", "filters"),
+    [
+        ((13, 11, 14, 3), (3, 3), 33),
+        ((1, 90, 70, 8), (5, 2), 16),
+        ((5, 21, 7), (4,), 20),
+        ((30, 4, 5, 6, 16), (2, 3, 2), 7),
+        ((128, 8, 8, 1), (3, 3), 32),
+        ((6, 32, 32, 32), (3, 3), 4),  # images a power of two apart
+    ],
+)
+def test_a_maximum_behind_is_one_kernel_with_the_convolution(shape, kernel, filters, activation, padding):
+    x, w, b = arrays(shape, kernel, filters)
+    run = with_gradients(pooled(activation, padding))
+    with kernels.use():
+        text = jax.jit(run).lower(x, w, b).compile().as_text()
+    assert "conv_forward_pooled" in text and 'target="seriatim_conv_forward"' not in text
+    close(*both(run, x, w, b))
+
+
+def test_a_maximum_behind_lets_nan_pass_and_leaves_overlapping_windows_alone():
+    x, w, b = arrays((5, 9, 9, 3), (3, 3), 4)
+    x[1, 2, 3, 0] = np.nan
+    found, wanted = both(pooled(relu, "valid"), x, w, b)
+    np.testing.assert_array_equal(np.isnan(found), np.isnan(wanted))
+    overlap = lambda x: windows.max_pool(windows.conv(x, w, (1, 1), bias=b), (3, 3), (2, 2))
+    close(*both(with_gradients(overlap), np.nan_to_num(x)))
+
+
 def test_relu_at_exact_zeros_has_no_gradient():
     x, w = np.zeros((1, 4, 4, 2), np.float32), np.ones((2, 2, 2, 3), np.float32)
     total = kernels.served(lambda b: windows.conv(x, w, (1, 1), bias=b, activation=relu).sum())

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from . import library
 
 _here = threading.local()
+_newest = threading.local()  # of the arrays that kernels made, while a program is traced
 
 
 def offered(dtype=jnp.float32):
@@ -29,7 +30,7 @@ def use(wanted=True):
     try:
         yield _here.on
     finally:
-        _here.on = before
+        _here.on, _newest.noted = before, None
 
 
 def served(function):
@@ -45,6 +46,17 @@ def served(function):
 def serve(*arrays):
     """Whether kernels do the work for these arrays: here, now, and in float32 (None asks for nothing)."""
     return getattr(_here, "on", False) and all(a is None or a.dtype == jnp.float32 for a in arrays)
+
+
+def note(array, origin):
+    """Remember where the newest array comes from, for a kernel that takes the step behind it as well."""
+    _newest.noted = array, origin
+
+
+def origin(array):
+    """What `note` was told of this very array, if it is the newest."""
+    noted, origin = getattr(_newest, "noted", None) or (None, None)
+    return origin if noted is array else None
 
 
 def call(name, shapes, *arrays, aliases=None, **attributes):

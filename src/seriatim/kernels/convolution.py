@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import call
+from . import call, note
 
 AXES = 3
 
@@ -39,7 +39,9 @@ def conv(x, kernel, bias, slide):
     x (b, space…, c), kernel (k…, c / groups, filters), bias (filters,) or None.
     """
     bias = jnp.zeros((0,), x.dtype) if bias is None else bias
-    return _conv(slide, x, kernel, bias)
+    y = _conv(slide, x, kernel, bias)
+    note(y, (slide, x, kernel, bias))
+    return y
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -64,6 +66,42 @@ def _backward(slide, saved, dy):
 
 
 _conv.defvjp(_forward, _backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def conv_pooled(slide, size, x, kernel, bias):
+    """The largest cell of each window of `conv`, in one kernel: what a window does not take is not computed.
+
+    Windows of `size` lie side by side; slide.space is that of the cells they cover. The relu of a maximum is the
+    maximum of the relus, so its gradient is 0 or goes, as that of the maximum, to the first of equal values.
+    """
+    return _pooled_forward(slide, size, x, kernel, bias)[0]
+
+
+def _pooled_forward(slide, size, x, kernel, bias):
+    shape = (x.shape[0], *(n // s for n, s in zip(slide.space, size, strict=True)), kernel.shape[-1])
+    places = jax.ShapeDtypeStruct(full(shape), jnp.uint8)
+    y, places = call(
+        "conv_forward_pooled", (full(shape), places), filled(x), _wide(kernel), bias,
+        numbers=slide.numbers, size=_sizes(size), relu=slide.rectify,
+    )  # fmt: skip
+    return y.reshape(shape), (x, kernel, bias, places)
+
+
+def _pooled_backward(slide, size, saved, dy):
+    x, kernel, bias, places = saved
+    windows = np.concatenate([_sizes(size), _sizes(size), np.zeros(AXES, np.int64)])
+    shape = full((x.shape[0], *slide.space, kernel.shape[-1]))
+    dz = call("max_pool_gradient", shape, filled(dy), places, numbers=windows)  # unless nobody asks for dx
+    dx = call("conv_input_gradient", full(x.shape), dz, _wide(kernel), numbers=slide.numbers)
+    shapes = _wide(kernel).shape, bias.shape
+    d_kernel, d_bias = call(
+        "conv_weight_gradient_pooled", shapes, filled(x), filled(dy), places, numbers=slide.numbers, size=_sizes(size)
+    )
+    return dx.reshape(x.shape), d_kernel.reshape(kernel.shape), d_bias
+
+
+conv_pooled.defvjp(_pooled_forward, _pooled_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -101,6 +139,10 @@ def full(shape):
 def filled(x):
     """x (b, space…, c) with three spatial axes."""
     return x.reshape(full(x.shape))
+
+
+def _sizes(size):
+    return np.array((1,) * (AXES - len(size)) + size, np.int64)
 
 
 def _wide(kernel):

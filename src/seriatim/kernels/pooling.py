@@ -4,14 +4,15 @@ Floor 1. Channels last; one to three spatial axes, which the kernels always see 
 """
 
 import functools
+from math import prod
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import call
-from .convolution import AXES, filled, full
+from . import call, origin
+from .convolution import AXES, conv_pooled, filled, full
 
 MOST = 255  # cells of a window that the kernels take: which of them was the largest is kept in a byte
 
@@ -32,6 +33,12 @@ class Windows(NamedTuple):
         parts = (1,) * lead + self.sizes, (1,) * lead + self.strides, (0,) * lead + self.before
         return np.array(sum(parts, ()), np.int64)
 
+    @property
+    def side_by_side(self):
+        """Whether they lie one next to the other within x, from its first cell on."""
+        within = all(n * size <= cells for n, size, cells in zip(self.space, self.sizes, self.cells, strict=True))
+        return self.sizes == self.strides and not any(self.before) and within
+
     def result(self, x):
         return (x.shape[0], *self.space, x.shape[-1])
 
@@ -39,9 +46,20 @@ class Windows(NamedTuple):
         return (y.shape[0], *self.cells, y.shape[-1])
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def max_pool(windows, x):
-    """The largest value of each window, NaN if it holds one. The gradient goes to the first of equal values."""
+    """The largest value of each window, NaN if it holds one. The gradient goes to the first of equal values.
+
+    Of a convolution's result that nobody else has seen, it is made by the convolution itself.
+    """
+    slide, *behind = origin(x) or (None,)
+    if slide is None or slide.groups > 1 or not windows.side_by_side or prod(windows.sizes) == MOST:
+        return _max_pool(windows, x)
+    covered = tuple(n * size for n, size in zip(windows.space, windows.sizes, strict=True))
+    return conv_pooled(slide._replace(space=covered), windows.sizes, *behind)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _max_pool(windows, x):
     shape = windows.result(x)
     return call("max_pool", full(shape), filled(x), numbers=windows.numbers).reshape(shape)
 
@@ -59,7 +77,7 @@ def _max_backward(windows, places, dy):
     return (dx.reshape(shape),)
 
 
-max_pool.defvjp(_max_forward, _max_backward)
+_max_pool.defvjp(_max_forward, _max_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -4,23 +4,30 @@
 //
 // Nothing is unrolled into a matrix first: every result is a product whose rows lie where slide.h says.
 #include "depthwise.h"
+#include "places.h"
 #include "slide.h"
 
 namespace {
 
-thread_local Scratch kernel_panels, sums_of_units;  // the caller's
-thread_local Scratch packed_dy;                     // each thread's own
+thread_local Scratch kernel_panels, sums_of_units;   // the caller's
+thread_local Scratch packed_dy, own_runs, unpooled;  // each thread's own
 
 // ---- tiles ------------------------------------------------------------------------------------------------
 
-// c[i] += Σ_t Σ_k rows[i][taps[t] + k] · b[t, k], for R rows of V vectors.
+// Taps that lie side by side in memory: `length` floats at `from` in the source, on rows of the kernel from `row` on.
+struct Run {
+  Index from, length, row;
+};
+
+// c[i] += Σ_runs Σ_k rows[i][from + k] · panel[row + k], for R rows of V vectors.
 template <int R, int V>
-INLINE void add_taps(Tile& c, const float* const* rows, const Index* taps, Index count, Index run, const float* b) {
+INLINE void add_runs(Tile& c, const float* const* rows, const Run* runs, Index count, const float* panel) {
   Vec sums[R][V];
   for (int i = 0; i < R; i++)
     for (int v = 0; v < V; v++) sums[i][v] = c.at[i][v];
-  for (Index t = 0; t < count; t++)
-    for (Index k = taps[t], end = k + run; k < end; k++, b += COLUMNS) {
+  for (const Run* run = runs; run < runs + count; run++) {
+    const float* b = panel + run->row * COLUMNS;
+    for (Index k = run->from, end = k + run->length; k < end; k++, b += COLUMNS) {
       Vec w[V];
       for (int v = 0; v < V; v++) w[v] = load(b + v * LANES);
       for (int i = 0; i < R; i++) {
@@ -28,6 +35,7 @@ INLINE void add_taps(Tile& c, const float* const* rows, const Index* taps, Index
         for (int v = 0; v < V; v++) sums[i][v] += x * w[v];
       }
     }
+  }
   for (int i = 0; i < R; i++)
     for (int v = 0; v < V; v++) c.at[i][v] = sums[i][v];
 }
@@ -63,25 +71,110 @@ INLINE Vec column_sum(const float* b, Index b_step, Index count) {
 // One walk of a result over its source: its tables and its share of the kernel.
 struct Pass {
   Walk walks[AXES];
-  Index *taps, *reads, *writes, runs, run;
+  Index *taps, *reads, *writes, count;
+  Run* runs;  // of a cell whose window lies within what is read
   float* panels;
+  bool joined;  // the taps along the last axis lie side by side
+
+  // The runs of the cells whose taps along each axis are these.
+  Index list_runs(const Span* taps_of, Index deep, Run* list) const {
+    Index n = 0, last = taps_of[2].end - taps_of[2].first, together = joined ? last : 1;
+    for (Index p = taps_of[0].first; p < taps_of[0].end; p++)
+      for (Index q = taps_of[1].first; q < taps_of[1].end; q++)
+        for (Index r = 0; r < last; r += together) {
+          Index t = (p * walks[1].taps + q) * walks[2].taps + taps_of[2].first + r;
+          list[n++] = {taps[t], together * deep, t * deep};
+        }
+    return n;
+  }
+};
+
+// Windows side by side over a result that is never written: a piece of it is kept only until their largest cells are
+// found, or made from the slopes of these.
+struct Pooling {
+  Index size[AXES];
+  Array y, result;  // the largest cells, and all of them
+
+  Pooling(Numbers size, Numbers y) : size{size[0], size[1], size[2]}, y(y), result(this->y.widened(this->size)) {}
+
+  // What a piece is to be like.
+  Wish wish() const {
+    Wish w;
+    w.beside = result.channels;
+    for (int a = AXES - 1; a >= 0; a--)
+      if (result.size[a] > 1) w.whole = size[a];
+    return w;
+  }
+  // From image to image of a piece of the result.
+  Index image(const Layout& l) const { return l.bands == 1 ? result.image : l.band * result.step[l.axis]; }
+
+  // body(at, window, n) for n channels of each window of a piece: where they lie in y, and where the
+  // window's first cell lies in the piece.
+  template <typename Body>
+  void each_window(const Layout& l, Index piece, const Walk* walks, const Body& body) const {
+    Index count[AXES], at = l.first_image(piece) * y.image + l.first_cell(piece) / size[l.axis] * y.step[l.axis];
+    for (int a = 0; a < AXES; a++) count[a] = l.cells_of(piece, walks, a) / size[a];
+    for (Index i = 0; i < l.images_of(piece); i++)
+      for (Index p = 0; p < count[0]; p++)
+        for (Index q = 0; q < count[1]; q++)
+          for (Index r = 0; r < count[2]; r++) {
+            Index pixel = at + i * y.image + p * y.step[0] + q * y.step[1] + r * y.step[2];
+            Index window = i * image(l) + p * size[0] * result.step[0] + q * size[1] * result.step[1] +
+                           r * size[2] * result.step[2];
+            for (Index c = 0; c < y.channels; c += LANES)
+              body(pixel + c, window + c, smaller(y.channels - c, LANES));
+          }
+  }
+  // body(offset, place) for each cell of a window.
+  template <typename Body>
+  INLINE void each_cell(const Body& body) const {
+    int32_t place = 0;
+    for (Index s = 0; s < size[0]; s++)
+      for (Index t = 0; t < size[1]; t++)
+        for (Index u = 0; u < size[2]; u++)
+          body(s * result.step[0] + t * result.step[1] + u * result.step[2], place++);
+  }
+
+  void find(const Layout& l, Index piece, const Walk* walks, const float* z, bool rectify, float* to,
+            uint8_t* places) const {
+    each_window(l, piece, walks, [&](Index at, Index window, Index lanes) {
+      Largest largest(0);
+      each_cell([&](Index offset, int32_t place) { largest.meet(load_some(z + window + offset, lanes), place); });
+      if (rectify) largest.rectify();
+      store_some(to + at, largest.value, lanes);
+      store_places(places + at, largest.place, lanes);
+    });
+  }
+  void spread(const Layout& l, Index piece, const Walk* walks, const float* dy, const uint8_t* places,
+              float* dz) const {
+    each_window(l, piece, walks, [&](Index at, Index window, Index lanes) {
+      Vec slope = load_some(dy + at, lanes);
+      IntVec largest = load_places(places + at, lanes);
+      each_cell([&](Index offset, int32_t place) {
+        store_some(dz + window + offset, select(largest == place, slope, Vec{}), lanes);
+      });
+    });
+  }
 };
 
 // result = Σ_taps source · kernel (+ bias), for the walks of every phase. `pack(tap, group, column, panel)` lays out
-// the columns of the kernel's matrix for one tap.
+// the columns of the kernel's matrix for one tap. With `pooling`, only the largest cells of the result are written.
 template <typename WalkOf, typename Pack>
 void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, const float* from, const Array& result,
-           float* to, const Index* phases, const WalkOf& walk, const Pack& pack, const float* bias, bool rectify) {
-  Layout l = lay(source, phases, walk);
+           float* to, const Index* phases, const WalkOf& walk, const Pack& pack, const float* bias, bool rectify,
+           const Pooling* pooling = nullptr, uint8_t* places = nullptr) {
+  Wish wish = pooling != nullptr ? pooling->wish() : Wish();
+  wish.across = true;
+  Layout l = lay(source, phases, walk, wish);
   Index groups = window.groups, deep = source.channels / groups, wide = result.channels / groups;
   Index panels = ceil_div(wide, COLUMNS), passes = phases[0] * phases[1] * phases[2];
   Index taps = window.taps[0] * window.taps[1] * window.taps[2];
-  Index pixels = l.images * result.size[0] * result.size[1] * result.size[2];
+  Index pixels = l.across ? 0 : l.images * result.size[0] * result.size[1] * result.size[2];
   // All taps and all pixels once: the passes share them out.
-  Index room = 2 * taps + 2 * pixels + passes * ceil_div(sizeof(Pass), sizeof(Index));
-  Index* free = reinterpret_cast<Index*>(tables.floats(2 * room));
+  constexpr Index PASS = (sizeof(Pass) + sizeof(Index) - 1) / sizeof(Index), RUN = sizeof(Run) / sizeof(Index);
+  Index* free = reinterpret_cast<Index*>(tables.floats(2 * ((2 + RUN) * taps + 2 * pixels + passes * PASS)));
   Pass* pass = reinterpret_cast<Pass*>(free);
-  Index* kernel_taps = free + passes * ceil_div(sizeof(Pass), sizeof(Index));
+  Index* kernel_taps = free + passes * PASS;
   free = kernel_taps + taps;
   float* packed = kernel_panels.floats(groups * panels * taps * deep * COLUMNS);
 
@@ -93,6 +186,7 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
     const Walk* w = here.walks;
     Index count = w[0].taps * w[1].taps * w[2].taps;
     here.taps = free, free += count;
+    here.runs = reinterpret_cast<Run*>(free), free += RUN * count;
     here.panels = packed + groups * panels * done * deep * COLUMNS;
     here.reads = free;
     list_taps(l, w, window, here.taps, [&](Index i, Index tap) { kernel_taps[done + i] = tap; });
@@ -103,26 +197,28 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
       for (Index t = 0; t < count; t++, panel += deep * COLUMNS) pack(own[t], p / panels, p % panels * COLUMNS, panel);
     });
     done += count;
-    // Taps that lie side by side in memory are one longer run.
-    here.run = deep, here.runs = count;
-    if (groups == 1 && count && w[2].apart * l.step[2] == deep && w[2].taps > 1) {
-      here.run = deep * w[2].taps, here.runs = count / w[2].taps;
-      for (Index t = 0; t < here.runs; t++) here.taps[t] = here.taps[t * w[2].taps];
-    }
+    here.joined = groups == 1 && w[2].taps > 1 && w[2].apart * l.step[2] == deep;
+    Span all_taps[AXES] = {{0, w[0].taps}, {0, w[1].taps}, {0, w[2].taps}};
+    here.count = here.list_runs(all_taps, deep, here.runs);
+    if (l.across) continue;
     Index most = l.images;
     for (int a = 0; a < AXES; a++) most *= a == l.axis ? smaller(l.band, w[a].count) : w[a].count;
     here.writes = here.reads + most, free = here.writes + most;
     list_pixels(l, w, result, here.reads, here.writes);
   }
 
+  Index image = pooling == nullptr ? result.image : pooling->image(l);
   double work = 2.0 * result.batch * result.image / result.channels * wide * groups * deep * taps / passes;
   each(pool, l.pieces(), work, [&](Index piece) {
     const float* box = l.box(from, piece);
+    Index images = l.images_of(piece);
+    float* kept = pooling == nullptr ? nullptr : unpooled.floats(images * image);
     for (Index n = 0; n < passes; n++) {
       const Pass& here = pass[n];
-      Index count = l.pixels_of(piece, here.walks), k = here.runs * here.run;
-      float* base = to + l.first_image(piece) * result.image +
-                    l.first_cell(piece) * here.walks[l.axis].write * result.step[l.axis];
+      const Walk* w = here.walks;
+      Index k = w[0].taps * w[1].taps * w[2].taps * deep;
+      Index begin = l.first_image(piece) * image + l.first_cell(piece) * w[l.axis].write * result.step[l.axis];
+      float* base = kept != nullptr ? kept : to + begin;
       for (Index p = 0; p < groups * panels; p++) {
         Index j = p % panels * COLUMNS, columns = smaller(wide - j, COLUMNS), column = p / panels * wide + j;
         const float* own = box + p / panels * deep;
@@ -134,21 +230,41 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
           Vec right = columns > LANES ? load_some(bias + column + LANES, columns - LANES) : Vec{};
           for (int i = 0; i < ROWS; i++) start.at[i][0] = left, start.at[i][1] = right;
         }
-        for (Index i = 0; i < count; i += ROWS) {
+        auto tile = [&](Index high, const Index* reads, const Index* writes, const Run* runs, Index count) {
           Tile c = start;
           const float* rows[ROWS];
-          Index high = smaller(count - i, ROWS);
-          for (Index r = 0; r < high; r++) rows[r] = own + here.reads[i + r];
-          with_tile(high, columns, [&](auto r, auto v) {
-            add_taps<r, v>(c, rows, here.taps, here.runs, here.run, panel);
-          });
+          for (Index r = 0; r < high; r++) rows[r] = own + reads[r];
+          with_tile(high, columns, [&](auto r, auto v) { add_runs<r, v>(c, rows, runs, count, panel); });
           for (Index r = 0; r < high; r++) {
-            if (rectify) c.at[r][0] = relu(c.at[r][0]), c.at[r][1] = relu(c.at[r][1]);
-            put(base + here.writes[i + r] + column, c, r, columns);
+            if (rectify && kept == nullptr) c.at[r][0] = relu(c.at[r][0]), c.at[r][1] = relu(c.at[r][1]);
+            put(base + writes[r] + column, c, r, columns);
           }
+        };
+        if (!l.across) {
+          Index pixels = l.pixels_of(piece, w);
+          for (Index i = 0; i < pixels; i += ROWS)
+            tile(smaller(pixels - i, ROWS), here.reads + i, here.writes + i, here.runs, here.count);
+          continue;
         }
+        Run* runs = reinterpret_cast<Run*>(own_runs.floats(2 * RUN * (k / deep + 1)));
+        Index count = 0;
+        Span known[AXES] = {{-1, -1}};
+        l.each_cell(piece, w, [&](const Index* at, const Span* within) {
+          if (known[0] != within[0] || known[1] != within[1] || known[2] != within[2]) {
+            count = here.list_runs(within, deep, runs);
+            memcpy(known, within, sizeof(known));
+          }
+          Index reads[ROWS], writes[ROWS], read = 0, write = 0;
+          for (int a = 0; a < AXES; a++) {
+            read += at[a] * w[a].read * l.step[a];
+            write += (w[a].start + at[a] * w[a].write) * result.step[a];
+          }
+          for (Index i = 0; i < images; i++) reads[i] = read + i * l.image, writes[i] = write + i * image;
+          tile(images, reads, writes, runs, count);
+        });
       }
     }
+    if (pooling != nullptr) pooling->find(l, piece, pass[0].walks, kept, rectify, to, places);
   });
 }
 
@@ -175,6 +291,26 @@ ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias, N
         pack_panel(w + tap * deep * filters + group * wide, deep, wide, filters, j, panel);
       },
       bias.element_count() ? bias.typed_data() : nullptr, rectify);
+  return ffi::Error::Success();
+}
+
+// y = the largest of each window of relu(forward); windows lie side by side, and only their cells are computed.
+// Where relu leaves nothing, no cell is the largest, so that no slope goes back.
+ffi::Error forward_pooled(ffi::ThreadPool pool, Floats x, Floats kernel, Floats bias, Numbers numbers, Numbers size,
+                          bool rectify, FloatsOut y, BytesOut places) {
+  Window window = window_of(kernel.dimensions(), numbers);
+  Pooling pooling(size, y->dimensions());
+  Array source(x.dimensions());
+  Index deep = source.channels, filters = pooling.y.channels;
+  const float* w = kernel.typed_data();
+  Index phases[AXES] = {1, 1, 1};
+  slide(
+      pool, window, source, x.typed_data(), pooling.result, y->typed_data(), phases,
+      [&](int axis, Index) { return forwards(window, axis, pooling.result.size[axis]); },
+      [&](Index tap, Index, Index j, float* panel) {
+        pack_panel(w + tap * deep * filters, deep, filters, filters, j, panel);
+      },
+      bias.element_count() ? bias.typed_data() : nullptr, rectify, &pooling, places->typed_data());
   return ffi::Error::Success();
 }
 
@@ -205,13 +341,14 @@ ffi::Error input_gradient(ffi::ThreadPool pool, Floats dy, Floats kernel, Number
 //
 // Units of pixels are summed in registers, units of one share into its own copy of dw, and the shares into dw: the
 // number of shares depends on the shapes alone, and no sum is long.
-ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers numbers, FloatsOut dw, FloatsOut dbias) {
+void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& result, Numbers numbers, FloatsOut& dw,
+                 FloatsOut& dbias, const Pooling* pooling = nullptr, const uint8_t* places = nullptr) {
   Window window = window_of(dw->dimensions(), numbers);
-  Array source(x.dimensions()), result(dy.dimensions());
+  Array source(x.dimensions());
   Index groups = window.groups, deep = source.channels / groups, filters = result.channels, wide = filters / groups;
   Index phases[AXES] = {1, 1, 1};
   auto walk = [&](int axis, Index) { return forwards(window, axis, result.size[axis]); };
-  Layout l = lay(source, phases, walk);
+  Layout l = lay(source, phases, walk, pooling != nullptr ? pooling->wish() : Wish());
   Walk walks[AXES] = {walk(0, 0), walk(1, 0), walk(2, 0)};
   Index taps = window.taps[0] * window.taps[1] * window.taps[2], height = taps * deep;
 
@@ -240,6 +377,11 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers nu
       const float* box = l.box(x.typed_data(), unit);
       const float* dys = dy.typed_data() + l.first_image(unit) * result.image +
                          l.first_cell(unit) * result.step[l.axis];
+      if (pooling != nullptr) {
+        float* spread = unpooled.floats(l.images_of(unit) * pooling->image(l));
+        pooling->spread(l, unit, walks, dy.typed_data(), places, spread);
+        dys = spread;
+      }
       Index count = l.pixels_of(unit, walks);
       if (apart) {
         float* bias = with_bias ? own + height * filters : nullptr;
@@ -290,6 +432,18 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers nu
     add_up(dw->typed_data() + i * STRETCH, i * STRETCH, smaller(all_of_it - i * STRETCH, STRETCH));
   });
   if (with_bias) add_up(dbias->typed_data(), all_of_it, filters);
+}
+
+ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers numbers, FloatsOut dw, FloatsOut dbias) {
+  sum_weights(pool, x, dy, Array(dy.dimensions()), numbers, dw, dbias);
+  return ffi::Error::Success();
+}
+
+// The same behind windows of which only the largest cells have a slope.
+ffi::Error weight_gradient_pooled(ffi::ThreadPool pool, Floats x, Floats dy, Bytes places, Numbers numbers,
+                                  Numbers size, FloatsOut dw, FloatsOut dbias) {
+  Pooling pooling(size, dy.dimensions());
+  sum_weights(pool, x, dy, pooling.result, numbers, dw, dbias, &pooling, places.typed_data());
   return ffi::Error::Success();
 }
 
@@ -298,8 +452,14 @@ ffi::Error weight_gradient(ffi::ThreadPool pool, Floats x, Floats dy, Numbers nu
 KERNEL(conv_forward, forward,
        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Floats>()
            .Attr<Numbers>("numbers").Attr<bool>("relu").Ret<Floats>());
+KERNEL(conv_forward_pooled, forward_pooled,
+       ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Floats>()
+           .Attr<Numbers>("numbers").Attr<Numbers>("size").Attr<bool>("relu").Ret<Floats>().Ret<Bytes>());
 KERNEL(conv_input_gradient, input_gradient,
        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Attr<Numbers>("numbers").Ret<Floats>());
 KERNEL(conv_weight_gradient, weight_gradient,
        ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Attr<Numbers>("numbers")
            .Ret<Floats>().Ret<Floats>());
+KERNEL(conv_weight_gradient_pooled, weight_gradient_pooled,
+       ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Bytes>()
+           .Attr<Numbers>("numbers").Attr<Numbers>("size").Ret<Floats>().Ret<Floats>());

@@ -13,7 +13,10 @@ namespace {
 constexpr int AXES = 3;               // fewer come with leading axes of 1
 constexpr Index PIXELS = 8 * ROWS;    // of a piece, at least
 constexpr Index PIECES = 32;          // wanted, if they do not get too small
-constexpr Index NEAR = 1 << 16;       // floats of the source that a piece may hold before it is cut
+constexpr Index NEAR = 1 << 16;       // floats that a piece may hold before it is cut
+constexpr Index FEW_IMAGES = 4;       // fewer rows leave a tile's sums too little to do
+constexpr Index PAGE = 4096;          // bytes after which addresses share their place in the nearest cache
+constexpr Index LINE = 16;            // floats of a line of it
 
 thread_local Scratch tables;      // the caller's
 thread_local Scratch padded_box;  // each thread's own
@@ -22,9 +25,25 @@ thread_local Scratch padded_box;  // each thread's own
 struct Array {
   Index batch, size[AXES], channels, step[AXES], image;
 
-  explicit Array(ffi::Span<const int64_t> d) : batch(d[0]), size{d[1], d[2], d[3]}, channels(d[4]) {
+  explicit Array(ffi::Span<const int64_t> d) : batch(d[0]), size{d[1], d[2], d[3]}, channels(d[4]) { count(); }
+  void count() {
     step[2] = channels, step[1] = size[2] * step[2], step[0] = size[1] * step[1], image = size[0] * step[0];
   }
+
+  // The same with so many times the cells along each axis.
+  Array widened(const Index* times) const {
+    Array wide = *this;
+    for (int a = 0; a < AXES; a++) wide.size[a] *= times[a];
+    wide.count();
+    return wide;
+  }
+};
+
+// From `first` on, up to `end`.
+struct Span {
+  Index first, end;
+
+  bool operator!=(const Span& other) const { return first != other.first || end != other.end; }
 };
 
 struct Window {
@@ -35,6 +54,15 @@ struct Window {
 // `taps` cells of the source, at m · read + offset + t · apart, weighed by the kernel's taps first + t · next.
 struct Walk {
   Index count, start, write, read, taps, first, next, offset, apart;
+
+  // The taps that cell m reads within a source of `size` cells.
+  Span within(Index m, Index size) const {
+    Index at = m * read + offset;
+    Span s = {0, taps};
+    while (s.first < s.end && at + s.first * apart < 0) s.first++;
+    while (s.first < s.end && at + (s.end - 1) * apart >= size) s.end--;
+    return s;
+  }
 };
 
 Walk forwards(const Window& w, int axis, Index out) {
@@ -51,12 +79,15 @@ Walk backwards(const Window& w, int axis, Index size, Index phase) {
           (phase + w.before[axis] - last * dilation) / stride, gap * dilation / stride};
 }
 
-// How a source is read: in pieces of whole images, or of one band of an image along its first axis.
+// How a source is read: in pieces of whole images, or of one band of some images along their first axis.
+//
+// Where windows reach beyond the edge and there are images enough, the rows of a tile are one pixel of several images
+// (`across`): they share the taps that lie within the source, and the others are left out.
 struct Layout {
   const Array* source;
   Index low[AXES], extent[AXES];  // the box that a piece reads: its first cell in the source, and its size
   Index step[AXES], image;        // floats from cell to cell, and from image to image, of what is read
-  bool padded;
+  bool padded, across;            // padded: a piece reads a copy of its own
   int axis;
   Index read, images, band, bands;
 
@@ -65,12 +96,33 @@ struct Layout {
   Index first_cell(Index piece) const { return piece % bands * band; }
   Index images_of(Index piece) const { return smaller(images, source->batch - first_image(piece)); }
 
-  // How many cells of a result whose counts are these fall to the piece.
-  Index pixels_of(Index piece, const Walk* walks) const {
-    Index n = images_of(piece);
-    for (int a = 0; a < AXES; a++)
-      n *= a == axis ? smaller(band, walks[a].count - first_cell(piece)) : walks[a].count;
+  // How many cells of a result whose walks are these fall to the piece, along an axis and altogether.
+  Index cells_of(Index piece, const Walk* walks, int a) const {
+    Index n = a == axis ? smaller(band, walks[a].count - first_cell(piece)) : walks[a].count;
     return n > 0 ? n : 0;
+  }
+  Index pixels_of(Index piece, const Walk* walks) const {
+    return images_of(piece) * cells_of(piece, walks, 0) * cells_of(piece, walks, 1) * cells_of(piece, walks, 2);
+  }
+
+  // body(cell, taps) for each cell of the piece in one image: counted within the piece, and what it reads within the
+  // source along each axis.
+  template <typename Body>
+  void each_cell(Index piece, const Walk* w, const Body& body) const {
+    Index at[AXES], first[AXES] = {};
+    Span within[AXES];
+    first[axis] = first_cell(piece);
+    auto enter = [&](int a) { within[a] = w[a].within(first[a] + at[a], source->size[a]); };
+    for (at[0] = 0; at[0] < cells_of(piece, w, 0); at[0]++) {
+      enter(0);
+      for (at[1] = 0; at[1] < cells_of(piece, w, 1); at[1]++) {
+        enter(1);
+        for (at[2] = 0; at[2] < cells_of(piece, w, 2); at[2]++) {
+          enter(2);
+          body(at, within);
+        }
+      }
+    }
   }
 
   // Where the piece reads: in the source itself, or in a copy with zeros around it.
@@ -83,8 +135,8 @@ struct Layout {
     Index left = smaller(from[2] < 0 ? -from[2] : 0, extent[2]);
     Index wide = smaller(extent[2] - left, source->size[2] - from[2] - left);
     if (wide < 0) wide = 0;
-    float* row = copy;
-    for (Index i = 0; i < images_of(piece); i++, data += source->image)
+    for (Index i = 0; i < images_of(piece); i++, data += source->image) {
+      float* row = copy + i * image;
       for (Index p = from[0]; p < from[0] + extent[0]; p++)
         for (Index q = from[1]; q < from[1] + extent[1]; q++, row += extent[2] * c) {
           if (p < 0 || p >= source->size[0] || q < 0 || q >= source->size[1]) {
@@ -96,13 +148,21 @@ struct Layout {
                  wide * c * sizeof(float));
           memset(row + (left + wide) * c, 0, (extent[2] - left - wide) * c * sizeof(float));
         }
+    }
     return copy;
   }
 };
 
+// What a caller of `lay` wants beside.
+struct Wish {
+  bool across = false;  // the rows of a tile may be images
+  Index whole = 1;      // bands are to be multiples of so many cells
+  Index beside = 0;     // floats for each cell of the result that a piece keeps, too
+};
+
 // The layout for walks that begin in `phases` places along each axis; `walk(axis, phase)` is each of them.
 template <typename WalkOf>
-Layout lay(const Array& source, const Index* phases, const WalkOf& walk) {
+Layout lay(const Array& source, const Index* phases, const WalkOf& walk, const Wish& wish = {}) {
   Layout l;
   l.source = &source, l.padded = false, l.axis = AXES - 1;
   Index area = 1, count[AXES], reach[AXES];
@@ -119,16 +179,25 @@ Layout lay(const Array& source, const Index* phases, const WalkOf& walk) {
     if (count[a] > 1) l.axis = a;
     area *= count[a];
   }
+  l.across = l.padded && wish.across && source.batch >= FEW_IMAGES;
+  // Images whose pixels would push each other out of the cache are copied as well, a line further apart.
+  if (l.across) l.padded = source.image * sizeof(float) % (PAGE / 2) == 0;
   l.read = walk(l.axis, 0).read;
   l.images = l.bands = 1, l.band = count[l.axis];
-  if (area < PIXELS) {
+  if (l.across) {
+    l.images = ceil_div(source.batch, ceil_div(source.batch, ROWS));
+  } else if (area < PIXELS) {
     l.images = smaller(ceil_div(PIXELS, area), source.batch);
-  } else {
-    Index slice = area / count[l.axis], heavy = source.image / source.size[l.axis] * l.read;
-    while (l.band > 1 && l.band * slice >= 2 * PIXELS &&
-           (source.batch * l.bands < PIECES || (l.padded && l.band * heavy > NEAR))) {
-      l.band = ceil_div(l.band, 2), l.bands = ceil_div(count[l.axis], l.band);
-    }
+  }
+  Index slice = area / count[l.axis], heavy = source.image / source.size[l.axis] * l.read;
+  auto too_much = [&] {
+    return ceil_div(source.batch, l.images) * l.bands < PIECES ||
+           l.band * l.images * (l.padded * heavy + slice * wish.beside) > NEAR;
+  };
+  while (l.images * l.band * slice >= 2 * PIXELS && too_much()) {
+    Index half = ceil_div(ceil_div(l.band, 2), wish.whole) * wish.whole;
+    if (half >= l.band) break;
+    l.band = half, l.bands = ceil_div(count[l.axis], half);
   }
   for (int a = 0; a < AXES; a++) {
     if (!l.padded) l.low[a] = 0;
@@ -139,6 +208,7 @@ Layout lay(const Array& source, const Index* phases, const WalkOf& walk) {
   if (l.padded) {
     l.step[2] = source.channels, l.step[1] = l.extent[2] * l.step[2], l.step[0] = l.extent[1] * l.step[1];
     l.image = l.extent[0] * l.step[0];
+    if (l.across) l.image = (ceil_div(l.image, LINE) | 1) * LINE;
   }
   return l;
 }

@@ -3,45 +3,14 @@
 // The maximum keeps which cell of the window it was, a byte for each, and its gradient goes there: to the first of
 // equal cells. NaN counts as larger than any number, so that it passes. A window that reaches beyond the edge has
 // fewer cells.
-#include "product.h"
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-#endif
+#include "places.h"
 
 namespace {
 
-using Bytes = ffi::Buffer<ffi::U8>;
-using BytesOut = ffi::ResultBuffer<ffi::U8>;
 using Numbers = ffi::Span<const int64_t>;
-typedef uint8_t ByteVec __attribute__((vector_size(LANES)));
 
 constexpr int AXES = 3;
 constexpr int MOST = 255;  // cells of a window
-
-INLINE IntVec load_places(const uint8_t* p, Index n) {
-  ByteVec v = {};
-  if (n >= LANES) {
-    memcpy(&v, p, LANES);
-  } else {
-    for (Index i = 0; i < n; i++) v[i] = p[i];
-  }
-#if LANES == 16  // the compiler would take the bytes one by one
-  return (IntVec)_mm512_cvtepu8_epi32((__m128i)v);
-#elif LANES == 8 && defined(__AVX2__)
-  return (IntVec)_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(&v)));
-#else
-  return __builtin_convertvector(v, IntVec);
-#endif
-}
-INLINE void store_places(uint8_t* p, IntVec places, Index n) {
-  ByteVec v = __builtin_convertvector(places, ByteVec);
-  if (n >= LANES) {
-    memcpy(p, &v, LANES);
-  } else {
-    for (Index i = 0; i < n; i++) p[i] = v[i];
-  }
-}
 
 // Windows over images x, one for each cell of y.
 struct Windows {
@@ -166,15 +135,10 @@ ffi::Error max_with_places(ffi::ThreadPool pool, Floats x, Numbers numbers, Floa
   float* to = y->typed_data();
   uint8_t* where = places->typed_data();
   each_window(pool, w, [&](Index image, const Box& box, Index at, Index n) {
-    Vec best = all(-__builtin_inff());
-    IntVec first = IntVec{} + int32_t((box.low[0] * w.window[1] + box.low[1]) * w.window[2] + box.low[2]);
-    each_cell(w, box, [&](Index offset, Index place) {
-      Vec cell = load_some(from + image + offset, n);
-      IntVec stays = (best >= cell) | (best != best);
-      best = select(stays, best, cell), first = stays ? first : IntVec{} + int32_t(place);
-    });
-    store_some(to + at, best, n);
-    store_places(where + at, first, n);
+    Largest largest((box.low[0] * w.window[1] + box.low[1]) * w.window[2] + box.low[2]);
+    each_cell(w, box, [&](Index offset, Index place) { largest.meet(load_some(from + image + offset, n), place); });
+    store_some(to + at, largest.value, n);
+    store_places(where + at, largest.place, n);
   });
   return ffi::Error::Success();
 }
