@@ -1,8 +1,11 @@
-"""Batch normalisation: C++ beside plain XLA, with the gradients of all three results."""
+"""Batch normalisation: C++ beside plain XLA, with the gradients of the first result."""
 
+import jax
 import numpy as np
 import pytest
 
+from seriatim import kernels
+from seriatim.math.activations import relu
 from seriatim.math.moments import standardise
 
 from .both import both, close, needs_kernels, serves, with_gradients
@@ -32,3 +35,14 @@ def test_nan_is_not_hidden():
     x[2, 1] = np.nan
     y, mean, _ = both(lambda x: standardise(x, None, None, 1e-3), x)[0]
     assert np.isnan(y[:, 1]).all() and np.isnan(mean[1]) and np.isfinite(y[:, [0, 2]]).all()
+
+
+@pytest.mark.parametrize("shape", [(5, 3), (2, 7, 33), (700, 64)], ids=str)
+def test_relu_behind_is_one_kernel_with_it(shape):
+    rng = np.random.default_rng(0)
+    x, (gamma, beta) = rng.normal(size=shape).astype("f"), rng.normal(size=(2, shape[-1])).astype("f")
+    run = with_gradients(lambda x, g, b: relu(standardise(x, g, b, 1e-3)[0]))
+    with kernels.use():
+        text = jax.jit(run).lower(x, gamma, beta).compile().as_text()
+    assert text.count('target="seriatim_norm_forward"') == 1 and "maximum" not in text and "compare" not in text
+    close(*both(run, x, gamma, beta), 2e-5)

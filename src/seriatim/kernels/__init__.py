@@ -48,15 +48,19 @@ def serve(*arrays):
     return getattr(_here, "on", False) and all(a is None or a.dtype == jnp.float32 for a in arrays)
 
 
-def note(array, origin):
-    """Remember where the newest array comes from, for a kernel that takes the step behind it as well."""
-    _newest.noted = array, origin
+def note(array, **steps):
+    """`array`, with the steps by name that could have been taken in the same kernel: each makes the result of both."""
+    _newest.noted = array, steps
+    return array
 
 
-def origin(array):
-    """What `note` was told of this very array, if it is the newest."""
-    noted, origin = getattr(_newest, "noted", None) or (None, None)
-    return origin if noted is array else None
+def joined(array, step):
+    """How to take that step in the kernel that made this very array, if it is the newest; else None.
+
+    What nobody asks for any more, the array, is not computed.
+    """
+    noted, steps = getattr(_newest, "noted", None) or (None, {})
+    return steps.get(step) if noted is array else None
 
 
 def call(name, shapes, *arrays, aliases=None, **attributes):

@@ -40,8 +40,10 @@ def conv(x, kernel, bias, slide):
     """
     bias = jnp.zeros((0,), x.dtype) if bias is None else bias
     y = _conv(slide, x, kernel, bias)
-    note(y, (slide, x, kernel, bias))
-    return y
+    steps = {} if slide.groups > 1 else {"max_pool": functools.partial(_pooled, slide, x, kernel, bias)}
+    if not slide.rectify:
+        steps["relu"] = functools.partial(conv, x, kernel, bias, slide._replace(rectify=True))
+    return note(y, **steps)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
@@ -68,8 +70,13 @@ def _backward(slide, saved, dy):
 _conv.defvjp(_forward, _backward)
 
 
+def _pooled(slide, x, kernel, bias, size, space):
+    covered = tuple(n * cells for n, cells in zip(space, size, strict=True))
+    return _conv_pooled(slide._replace(space=covered), size, x, kernel, bias)
+
+
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def conv_pooled(slide, size, x, kernel, bias):
+def _conv_pooled(slide, size, x, kernel, bias):
     """The largest cell of each window of `conv`, in one kernel: what a window does not take is not computed.
 
     Windows of `size` lie side by side; slide.space is that of the cells they cover. The relu of a maximum is the
@@ -101,7 +108,7 @@ def _pooled_backward(slide, size, saved, dy):
     return dx.reshape(x.shape), d_kernel.reshape(kernel.shape), d_bias
 
 
-conv_pooled.defvjp(_pooled_forward, _pooled_backward)
+_conv_pooled.defvjp(_pooled_forward, _pooled_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))

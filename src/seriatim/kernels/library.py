@@ -27,7 +27,7 @@ KERNELS = (
     "max_pool", "max_pool_places", "max_pool_gradient", "average_pool", "average_pool_gradient",
     "rows_take", "rows_fetch", "rows_add",
     "noise_drop",
-    "norm_forward", "norm_backward",
+    "norm_moments", "norm_forward", "norm_backward",
     "lstm_forward", "lstm_backward", "gru_forward", "gru_backward", "simple_forward", "simple_backward",
     "update_adam", "update_sgd", "update_rmsprop", "update_all_finite",
 )  # fmt: skip

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from . import call, origin
-from .convolution import AXES, conv_pooled, filled, full
+from . import call, joined
+from .convolution import AXES, filled, full
 
 MOST = 255  # cells of a window that the kernels take: which of them was the largest is kept in a byte
 
@@ -49,13 +49,12 @@ class Windows(NamedTuple):
 def max_pool(windows, x):
     """The largest value of each window, NaN if it holds one. The gradient goes to the first of equal values.
 
-    Of a convolution's result that nobody else has seen, it is made by the convolution itself.
+    Right behind a convolution they are one kernel.
     """
-    slide, *behind = origin(x) or (None,)
-    if slide is None or slide.groups > 1 or not windows.side_by_side or prod(windows.sizes) == MOST:
+    together = joined(x, "max_pool")
+    if together is None or not windows.side_by_side or prod(windows.sizes) == MOST:
         return _max_pool(windows, x)
-    covered = tuple(n * size for n, size in zip(windows.space, windows.sizes, strict=True))
-    return conv_pooled(slide._replace(space=covered), windows.sizes, *behind)
+    return together(windows.sizes, windows.space)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

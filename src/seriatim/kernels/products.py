@@ -8,14 +8,15 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from . import call
+from . import call, note
 
 
 def product(x, kernel, bias=None, rectify=False):
     """x @ kernel + bias along the last axis, with relu if asked. x (…, k), kernel (k, n), bias (n,)."""
     rows = x.reshape(-1, x.shape[-1])
     bias = jnp.zeros((0,), x.dtype) if bias is None else bias
-    return _product(rectify, rows, kernel, bias).reshape(*x.shape[:-1], kernel.shape[1])
+    y = _product(rectify, rows, kernel, bias).reshape(*x.shape[:-1], kernel.shape[1])
+    return y if rectify else note(y, relu=lambda: product(x, kernel, bias, True))
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))

@@ -61,8 +61,12 @@ def normalise(x, mean, variance, gamma=None, beta=None, epsilon=1e-3):
 
 
 def standardise(x, gamma, beta, epsilon):
-    """(gamma · (x − mean) / √(variance + epsilon) + beta, mean (c,), variance (c,)) over all axes but the last."""
+    """(gamma · (x − mean) / √(variance + epsilon) + beta, mean (c,), variance (c,)) over all axes but the last.
+
+    The gradient is that of the first: the other two are for the moving averages, which nobody learns from.
+    """
     if serve(x, gamma, beta):
         return norm.standardise(x, gamma, beta, epsilon)
     mean, spread = moments(x, range(x.ndim - 1))
-    return normalise(x, mean, spread, gamma, beta, epsilon), mean.reshape(-1), spread.reshape(-1)
+    y = normalise(x, mean, spread, gamma, beta, epsilon)
+    return y, *(jax.lax.stop_gradient(array.reshape(-1)) for array in (mean, spread))

@@ -44,43 +44,64 @@ void everywhere(ffi::ThreadPool& pool, Index n, Index c, const Map& map) {
   });
 }
 
-ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats beta, float epsilon, FloatsOut y,
-                   FloatsOut mean, FloatsOut variance) {
-  Index c = gamma.element_count(), n = c ? x.element_count() / c : 0;
+// y = x · scale + shift: what a channel is multiplied by, and what is added.
+void affine(Index c, const float* gamma, const float* beta, const float* mean, const float* variance, float epsilon,
+            float* scale, float* shift) {
+  for (Index j = 0; j < c; j++) {
+    scale[j] = gamma[j] / sqrtf(variance[j] + epsilon);
+    shift[j] = beta[j] - mean[j] * scale[j];
+  }
+}
+
+ffi::Error moments(ffi::ThreadPool pool, Floats x, FloatsOut mean, FloatsOut variance) {
+  Index c = mean->element_count(), n = c ? x.element_count() / c : 0;
   if (n == 0) return ffi::Error::Success();
-  const float *in = x.typed_data(), *g = gamma.typed_data(), *b = beta.typed_data();
-  float *out = y->typed_data(), *m = mean->typed_data(), *v = variance->typed_data();
+  const float* in = x.typed_data();
+  float *m = mean->typed_data(), *v = variance->typed_data();
   sums<1>(pool, n, c, 2, m, [&](Index at, Index, Index room, Vec* found) { found[0] += load_some(in + at, room); });
   for (Index j = 0; j < c; j++) m[j] /= n;
   sums<1>(pool, n, c, 4, v, [&](Index at, Index j, Index room, Vec* found) {
     Vec d = load_some(in + at, room) - load_some(m + j, room);
     found[0] += d * d;
   });
-  float* scale = channel_numbers.floats(2 * c + 2 * LANES);
-  float* shift = scale + c;
-  for (Index j = 0; j < c; j++) {
-    v[j] /= n;
-    scale[j] = g[j] / sqrtf(v[j] + epsilon);
-    shift[j] = b[j] - m[j] * scale[j];
-  }
+  for (Index j = 0; j < c; j++) v[j] /= n;
+  return ffi::Error::Success();
+}
+
+ffi::Error forward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats beta, Floats mean, Floats variance,
+                   float epsilon, bool rectify, FloatsOut y) {
+  Index c = gamma.element_count(), n = c ? x.element_count() / c : 0;
+  if (n == 0) return ffi::Error::Success();
+  float *scale = channel_numbers.floats(2 * c + 2 * LANES), *shift = scale + c;
+  affine(c, gamma.typed_data(), beta.typed_data(), mean.typed_data(), variance.typed_data(), epsilon, scale, shift);
+  const float* in = x.typed_data();
+  float* out = y->typed_data();
   everywhere(pool, n, c, [&](Index at, Index j, Index room) {
-    store_some(out + at, load_some(in + at, room) * load_some(scale + j, room) + load_some(shift + j, room), room);
+    Vec value = load_some(in + at, room) * load_some(scale + j, room) + load_some(shift + j, room);
+    store_some(out + at, rectify ? relu(value) : value, room);
   });
   return ffi::Error::Success();
 }
 
-// From the gradients of y, of the mean and of the variance: those of x, gamma and beta.
-ffi::Error backward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats mean, Floats variance, Floats dy, Floats dmean,
-                    Floats dvariance, float epsilon, FloatsOut dx, FloatsOut dgamma, FloatsOut dbeta) {
+// From the gradient of y, behind relu if asked: those of x (by way of the moments, too), gamma and beta.
+ffi::Error backward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats beta, Floats mean, Floats variance, Floats dy,
+                    float epsilon, bool rectify, FloatsOut dx, FloatsOut dgamma, FloatsOut dbeta) {
   Index c = gamma.element_count(), n = c ? x.element_count() / c : 0;
   if (n == 0) return ffi::Error::Success();
   const float *in = x.typed_data(), *g = gamma.typed_data(), *m = mean.typed_data(), *v = variance.typed_data();
-  const float *d = dy.typed_data(), *dm = dmean.typed_data(), *dv = dvariance.typed_data();
-  float* numbers = channel_numbers.floats(5 * c + 5 * LANES);
-  float *of_dy = numbers, *of_x = numbers + 2 * c, *constant = numbers + 3 * c, *of_d = numbers + 4 * c;
-  float* of_xd = of_dy + c;
-  sums<2>(pool, n, c, 6, of_dy, [&](Index at, Index j, Index room, Vec* found) {
+  const float* d = dy.typed_data();
+  float* numbers = channel_numbers.floats(6 * c + 6 * LANES);
+  float *of_dy = numbers, *of_xd = numbers + c, *of_x = numbers + 2 * c, *constant = numbers + 3 * c;
+  float *scale = numbers + 4 * c, *shift = numbers + 5 * c;
+  affine(c, g, beta.typed_data(), m, v, epsilon, scale, shift);
+  auto slope = [&](Index at, Index j, Index room) {
     Vec grad = load_some(d + at, room);
+    if (!rectify) return grad;
+    Vec value = load_some(in + at, room) * load_some(scale + j, room) + load_some(shift + j, room);
+    return select(value > Vec{}, grad, Vec{});
+  };
+  sums<2>(pool, n, c, 6, of_dy, [&](Index at, Index j, Index room, Vec* found) {
+    Vec grad = slope(at, j, room);
     found[0] += grad;
     found[1] += grad * (load_some(in + at, room) - load_some(m + j, room));
   });
@@ -88,13 +109,12 @@ ffi::Error backward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats mean, F
     float r = 1 / sqrtf(v[j] + epsilon);
     dbeta->typed_data()[j] = of_dy[j];
     dgamma->typed_data()[j] = of_xd[j] * r;
-    of_d[j] = g[j] * r;
-    of_x[j] = (2 * dv[j] - g[j] * r * r * r * of_xd[j]) / n;
-    constant[j] = (dm[j] - g[j] * r * of_dy[j]) / n;
+    of_x[j] = -scale[j] * r * r * of_xd[j] / n;
+    constant[j] = -scale[j] * of_dy[j] / n;
   }
   float* out = dx->typed_data();
   everywhere(pool, n, c, [&](Index at, Index j, Index room) {
-    Vec sum = load_some(d + at, room) * load_some(of_d + j, room) + load_some(constant + j, room);
+    Vec sum = slope(at, j, room) * load_some(scale + j, room) + load_some(constant + j, room);
     Vec centred = load_some(in + at, room) - load_some(m + j, room);
     store_some(out + at, sum + centred * load_some(of_x + j, room), room);
   });
@@ -103,27 +123,10 @@ ffi::Error backward(ffi::ThreadPool pool, Floats x, Floats gamma, Floats mean, F
 
 }  // namespace
 
+KERNEL(norm_moments, moments, ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Ret<Floats>().Ret<Floats>());
 KERNEL(norm_forward, forward,
-       ffi::Ffi::Bind()
-           .Ctx<ffi::ThreadPool>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Attr<float>("epsilon")
-           .Ret<Floats>()
-           .Ret<Floats>()
-           .Ret<Floats>());
+       ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Floats>().Arg<Floats>().Arg<Floats>()
+           .Attr<float>("epsilon").Attr<bool>("relu").Ret<Floats>());
 KERNEL(norm_backward, backward,
-       ffi::Ffi::Bind()
-           .Ctx<ffi::ThreadPool>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Arg<Floats>()
-           .Attr<float>("epsilon")
-           .Ret<Floats>()
-           .Ret<Floats>()
-           .Ret<Floats>());
+       ffi::Ffi::Bind().Ctx<ffi::ThreadPool>().Arg<Floats>().Arg<Floats>().Arg<Floats>().Arg<Floats>().Arg<Floats>()
+           .Arg<Floats>().Attr<float>("epsilon").Attr<bool>("relu").Ret<Floats>().Ret<Floats>().Ret<Floats>());
