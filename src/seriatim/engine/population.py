@@ -96,7 +96,7 @@ class PopulationPrograms(Programs):
         function = functools.partial(self.kinds[kind], *head)
         if kind != "read_members":
             shapes = (shapes[0], tuple(weak(n) for n in shapes[1]), *shapes[2:])
-        traced = function if self.together else kernels.served(function)
+        traced = kernels.served(function, wanted=not self.together)
         try:
             lowered = jax.jit(traced, donate_argnums=self.donate.get(kind, ())).lower(*shapes)
         except UNTRACEABLE as error:

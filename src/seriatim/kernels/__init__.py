@@ -3,6 +3,9 @@
 Floor 1, below `math`, which asks `serve(x, …)` and, where the answer is yes, calls a function of the same name here.
 The answer is yes inside the programs of the engine (`served(step)`), on a CPU, for float32, if the library was built.
 Everywhere else, a user's own `jax.grad`, a GPU, an export, plain XLA does the same work.
+
+A kernel has one gradient, backwards. So have the gradients that `math` writes by hand, and they too serve only in the
+engine's programs (`once()`): a user's own derivatives are JAX's, of any order, forwards and backwards.
 """
 
 import contextlib
@@ -13,7 +16,13 @@ import jax.numpy as jnp
 
 from . import library
 
-_here = threading.local()
+# Of this thread: None outside the engine's programs, else whether kernels serve in it. JAX's own kind of switch, so
+# that what jit keeps of a function traced in one state is not used in another.
+_state = jax.make_user_context(None)
+
+# How JAX says that a program wants another derivative: of a gradient, or forwards.
+UNDIFFERENTIABLE = (f"FFI call to `{library.PREFIX}", "custom_vjp function", "'custom_lin' not implemented")
+
 _newest = threading.local()  # of the arrays that kernels made, while a program is traced
 
 
@@ -24,28 +33,50 @@ def offered(dtype=jnp.float32):
 
 @contextlib.contextmanager
 def use(wanted=True):
-    """While this thread traces a program: kernels where they serve (or, with False, nowhere)."""
-    before = getattr(_here, "on", False)
-    _here.on = wanted and offered()
+    """While this thread traces a program of the engine: kernels where they serve (or, with False, nowhere)."""
+    on = wanted and offered()
     try:
-        yield _here.on
+        with _state(on):
+            yield on
     finally:
-        _here.on, _newest.noted = before, None
+        _newest.noted = None
 
 
-def served(function):
-    """`function`, traced with kernels."""
+def served(function, wanted=True):
+    """`function` as a program of the engine; in JAX's own operations alone if a layer asks for other derivatives."""
 
     def traced(*args):
-        with use():
-            return function(*args)
+        program = jax.jit(lambda *args: function(*args), inline=True)  # if it fails, nothing of it stays in the other
+        try:
+            with use(wanted):
+                if not any(step.primitive.name == "custom_lin" for step in _steps(program.trace(*args).jaxpr)):
+                    return program(*args)
+        except (TypeError, ValueError, NotImplementedError) as error:
+            if not any(sign in str(error) for sign in UNDIFFERENTIABLE):
+                raise
+        return function(*args)
 
     return traced
 
 
+def _steps(jaxpr):
+    """All operations of a program, those of its inner programs too."""
+    for step in jaxpr.eqns:
+        yield step
+        for part in jax.tree.leaves(list(step.params.values())):
+            inner = getattr(part, "jaxpr", part)
+            if hasattr(inner, "eqns"):
+                yield from _steps(inner)
+
+
 def serve(*arrays):
     """Whether kernels do the work for these arrays: here, now, and in float32 (None asks for nothing)."""
-    return getattr(_here, "on", False) and all(a is None or a.dtype == jnp.float32 for a in arrays)
+    return bool(_state.value) and all(a is None or a.dtype == jnp.float32 for a in arrays)
+
+
+def once():
+    """Whether this is a program of the engine, which takes one gradient, backwards."""
+    return _state.value is not None
 
 
 def note(array, **steps):

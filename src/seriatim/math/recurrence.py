@@ -1,7 +1,8 @@
 """Recurrence: a cell, step after step along time, and its gradient step after step backwards.
 
-Floor 1. The loop holds the recurrent product and little else. For tanh and sigmoid the backward loop is our own:
-the forward loop keeps each gate's slope, and the weights' gradients are products over many steps at once.
+Floor 1. The loop holds the recurrent product and little else. In the engine's programs the backward loop for tanh and
+sigmoid is our own: the forward loop keeps each gate's slope, and the weights' gradients are products over many steps
+at once.
 """
 
 from functools import partial
@@ -11,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from ..kernels import recurrent, serve
+from ..kernels import once, recurrent, serve
 from .activations import sigmoid, tanh
 from .affine import add_bias
 
@@ -78,7 +79,7 @@ def recur(cell, x, weights, states, mask=None, *, activation=tanh, gate=sigmoid,
     x = jnp.swapaxes(x, 0, 1)
     mask = None if mask is None else jnp.swapaxes(mask, 0, 1)[..., None] != 0
     states = tuple(state.astype(x.dtype) for state in states)
-    if smooth:
+    if smooth and once():
         states, outputs = own(loop, x, weights, states, mask)
     else:
         states, outputs, _ = forward(loop, x, weights, states, mask, drops)
