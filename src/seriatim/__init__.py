@@ -9,12 +9,14 @@ __version__ = "0.1.0"
 
 _PLACES = {
     "Sequential": "sequential", "Input": "layers", "Layer": "layers", "Variable": "layers",
+    "KerasTensor": "layers.infer",
     "Initializer": "initializers", "Regularizer": "regularizers", "Loss": "losses", "Metric": "metrics",
     "Optimizer": "optimizers", "DTypePolicy": "base.policy", "fit_many": "train.many",
 }  # fmt: skip
 _MODULES = (
     "layers", "models", "losses", "metrics", "optimizers", "callbacks", "activations", "initializers",
-    "regularizers", "constraints", "utils", "datasets", "ops", "random", "config", "saving", "backend",
+    "regularizers", "constraints", "utils", "datasets", "ops", "random", "tree", "config", "saving", "backend",
+    "dtype_policies",
 )  # fmt: skip
 
 __all__ = ["__version__", "version"]

@@ -20,6 +20,7 @@ from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
 from .layers.chain import Chain, every_layer, run
 from .layers.contract import MASK, PENALTY, Call, is_shape
+from .layers.infer import KerasTensor
 from .layers.variable import is_traced
 from .train import fit as training
 from .train.arguments import check_metric, crossentropy_kind, flat, one_weight, only, revive
@@ -324,6 +325,8 @@ class Sequential(Chain):
         """The output for `x` as a JAX array; differentiable, and usable under jit."""
         if self.__dict__.get("_context") is not None:
             return super().__call__(x, training, mask)
+        if isinstance(x, KerasTensor):
+            return super().__call__(x)
         x = x if is_traced(x) else to_array(x, "x")
         self.ready_to_predict(Batch(x))
         x = self.mend(x)

@@ -153,7 +153,7 @@ class Shape(Field):
             raise Refused from None
 
     def write(self, value):
-        return list(value)
+        return tuple(value)
 
 
 class Sizes(Field):
@@ -173,7 +173,7 @@ class Sizes(Field):
         return tuple(Whole(self.least).read(size, owner) for size in sizes)
 
     def write(self, value):
-        return list(value)
+        return tuple(value)
 
 
 class Named(Field):

@@ -9,6 +9,7 @@ from itertools import chain
 import jax
 import jax.numpy as jnp
 
+from ..base.settings import next_seed
 from ..layers.chain import Chain, every_layer
 from .plan import make_plan
 from .programs import programs_for
@@ -27,13 +28,18 @@ class Forward:
         self.programs = programs_for(make_plan(layers))
         self.program = self.programs.predict
         self.stateful = any(is_stateful(layer) for layer in layers)
-        self.rowwise = not self.stateful and not any(is_foreign(one) for one in inner)
+        self.foreign = any(is_foreign(one) for one in inner)
+        self.rowwise = not self.stateful and not self.foreign
         self.boxes = [one.box.values() for one in inner]  # live views
         self.nests = [(one.chain, tuple(one.chain)) for one in inner if isinstance(one, Chain)]
         self.forget()
 
     def __call__(self, x):
-        return self.program(self.arrays(), x)
+        return self.program(self.arrays(), x, *([self.fresh_key()] if self.foreign else []))
+
+    def fresh_key(self):
+        """The user's own layers may draw at rest (dropout that stays on): each call another key."""
+        return jax.random.key(next_seed())
 
     def arrays(self):
         """The arrays of the layers, gathered anew if a box holds another array than before."""
@@ -71,4 +77,4 @@ def is_stateful(layer):
 
 def is_foreign(layer):
     """Whether a user's code decides what this layer does."""
-    return hasattr(type(layer), "call") or type(layer).__name__ == "Lambda"
+    return layer.keras_style or type(layer).__name__ == "Lambda"

@@ -89,7 +89,7 @@ def identity(member):
         return member
     if not hasattr(member, "get_config"):
         return member
-    if hasattr(type(member), "call") and getattr(member, "family", "") == "layer":
+    if getattr(member, "keras_style", False) and getattr(member, "family", "") == "layer":
         return member  # code written by a user may read any attribute
     try:
         config = json.dumps(_nameless(to_config(member)), sort_keys=True, default=repr)

@@ -92,9 +92,9 @@ def test_step(plan, arrays, tally, batch):
     return count(plan, tally, batch, pred, mask, total), merge_moved(arrays, moved)
 
 
-def predict_step(plan, arrays, x):
-    """(prediction, what stateful layers moved)."""
-    pred, moved, _ = run(plan.layers, arrays, x, Call(training=False))
+def predict_step(plan, arrays, x, key=None):
+    """(prediction, what stateful layers moved). `key`: for layers of a user that draw at rest too."""
+    pred, moved, _ = run(plan.layers, arrays, x, Call(training=False, root=key))
     return pred, [
         {n: jnp.asarray(a, old[n].dtype) for n, a in new.items() if n in old}
         for old, new in zip(arrays, moved, strict=True)

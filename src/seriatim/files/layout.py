@@ -105,7 +105,7 @@ def inside(layer):
 
 def attributes(layer, children):
     """(name, value) of the attributes where layers may stand: the declared ones, or all of an author's class."""
-    if not hasattr(type(layer), "call"):
+    if not getattr(layer, "keras_style", False):
         heads = {}
         for name, child in children.items():
             head, _, rest = name.partition("/")

@@ -169,11 +169,11 @@ class Normalization(Layer):
 
     @property
     def adapt_mean(self):
-        return Variable(self, "mean", self.declaration("mean"))
+        return Variable.of(self, "mean", self.declaration("mean"))
 
     @property
     def adapt_variance(self):
-        return Variable(self, "variance", self.declaration("variance"))
+        return Variable.of(self, "variance", self.declaration("variance"))
 
     def argument(self, name):
         return self.__dict__[f"input_{name}"] if name in ("mean", "variance") else super().argument(name)

@@ -139,7 +139,7 @@ class CellField(Field):
         if isinstance(value, (list, tuple)):
             return StackedRNNCells(value)
         cell = Inner().read(value, owner)
-        if not (hasattr(cell, "state_size") and (hasattr(cell, "step") or hasattr(type(cell), "call"))):
+        if not (hasattr(cell, "state_size") and (hasattr(cell, "step") or getattr(cell, "keras_style", False))):
             raise Refused
         return cell
 
@@ -221,7 +221,7 @@ def initial(cell, batch):
 
 
 def written_for_keras(cell):
-    return hasattr(type(cell), "call")
+    return getattr(cell, "keras_style", False)
 
 
 def declared(cell, shape):

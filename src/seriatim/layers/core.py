@@ -25,6 +25,7 @@ from ..base.fields import (
 from ..base.report import UsageError
 from ..math.affine import product
 from .contract import PENALTY, Weight
+from .infer import KerasTensor
 from .layer import Layer
 
 
@@ -54,6 +55,15 @@ class InputLayer(Layer):
         return kwargs
 
     def validate(self):
+        if self.sparse or self.ragged:
+            raise UsageError(
+                "Input takes dense arrays", at=self._birthplace, saw=f"sparse={self.sparse}, ragged={self.ragged}"
+            )
+        if self.batch_shape is not None and self.batch_size is not None:
+            raise UsageError(
+                "Input takes batch_size, or batch_shape", at=self._birthplace,
+                saw=f"batch_size={self.batch_size}, batch_shape={self.batch_shape}",
+            )  # fmt: skip
         if (self.shape is None) == (self.batch_shape is None):
             raise UsageError(
                 "Input takes shape, or batch_shape",
@@ -65,12 +75,19 @@ class InputLayer(Layer):
         self.batch_size, *rest = self.batch_shape
         self.shape = tuple(rest)
 
+    @property
+    def spec(self):
+        """The shape and dtype that it stands for."""
+        return KerasTensor(self.batch_shape, self.dtype, name=self.name)
+
+    output = spec
+
     def forward(self, w, x, call):
         return x
 
     def get_config(self):
         return {
-            "batch_shape": list(self.batch_shape), "dtype": self.dtype, "sparse": bool(self.sparse),
+            "batch_shape": tuple(self.batch_shape), "dtype": self.dtype, "sparse": bool(self.sparse),
             "ragged": bool(self.ragged), "name": self.name, "optional": self.optional,
         }  # fmt: skip
 

@@ -6,17 +6,22 @@ and `self.count.assign(…)` mean what the author thinks, and what was assigned 
 
 import copy
 import inspect
+from contextlib import nullcontext
 
 import jax
 import jax.numpy as jnp
 
 from ..base.report import UsageError
+from . import seeds
 from .contract import PENALTY, Weight, under, within
 from .variable import Variable
 
 
-def adopt(cls):
-    """Give a class that defines `call` the contract of a declared layer."""
+def adopt(cls, base):
+    """Give a class that defines `call` the contract of a declared layer; `super().call(x)` is what the library does."""
+    if not cls.keras_style:
+        cls.inherited = next(above for above in cls.__mro__[1:] if issubclass(above, base))
+    cls.keras_style = True
     cls.declare, cls.apply, cls.next_mask = declare, apply, next_mask
     if "build" in vars(cls):
         cls.build = once(vars(cls)["build"])
@@ -51,6 +56,17 @@ def declare(self, shape):
     return found
 
 
+def build_inherited(self, shape):
+    """Allocate what the library's class above declares for itself; inner layers ask for their own."""
+    prefixes = tuple(f"{name}/" for name in self.children)
+    if self.inherited is not self.layer_class:
+        self.input_spec_shape = tuple(shape)
+    for i, weight in enumerate(self.inherited.declare(self, shape)):
+        if weight.name not in self.box and not (prefixes and weight.name.startswith(prefixes)):
+            self.box[weight.name] = self.draw(weight, i)
+            self.redeclare(weight)
+
+
 def apply(self, w, x, call):
     """Run the author's `call` on a shadow that holds `w`; return its output and the state it assigned."""
     ghost = shadow(self, w, call)
@@ -60,7 +76,8 @@ def apply(self, w, x, call):
         options["training"] = call.training
     if "mask" in accepted:
         options["mask"] = call.mask
-    y = ghost.call(x, **options)
+    with nullcontext() if call.root is None else seeds.drawing_from(call.key):
+        y = ghost.call(x, **options)
     before, after = w, ghost.arrays
     moved = {name: array for name, array in after.items() if name in before and array is not before[name]}
     penalties = ghost.penalties()
@@ -72,6 +89,8 @@ def apply(self, w, x, call):
 def next_mask(self, x, mask):
     if type(self).compute_mask is not self.layer_class.compute_mask:
         return self.compute_mask(x, mask)
+    if self.inherited.next_mask is not self.layer_class.next_mask:
+        return self.inherited.next_mask(self, x, mask)
     return mask if self.supports_masking else None
 
 
@@ -115,7 +134,7 @@ def _rebind(value, twins, views):
     if isinstance(value, Variable) and id(value.layer) in twins:
         twin, trainable = twins[id(value.layer)], value.weight is None or value.weight.trainable
         held = trainable and not views and value.key in twin.box
-        return twin.box[value.key] if held else Variable(twin, value.key, value.weight)
+        return twin.box[value.key] if held else Variable.of(twin, value.key, value.weight)
     if id(value) in twins:
         return twins[id(value)]
     if type(value) in (list, tuple):
@@ -166,7 +185,7 @@ def add_weight(
     )  # fmt: skip
     declared[weight.name] = weight
     self.box[weight.name] = self.draw(weight, len(declared))
-    return Variable(self, weight.name, weight)
+    return Variable.of(self, weight.name, weight)
 
 
 def _free(name, taken):

@@ -18,7 +18,7 @@ from ..base.signature import check_rank
 from ..math import activations, constraints, initializers, regularizers  # noqa: F401 - they fill the tables of names
 from . import custom
 from .contract import Call, under, within
-from .infer import output_shape
+from .infer import KerasTensor, output_shape, output_spec
 from .variable import Variable, is_traced
 
 
@@ -38,7 +38,10 @@ class Layer(Config, keyword=True):
     masking: ClassVar[str] = "drop"  # what becomes of a mask: "pass" or "drop"
     integers: ClassVar[bool] = False  # True: takes whole numbers as they are
     full_precision: ClassVar[bool] = False  # True: computes in the variables' dtype whatever the policy
+    host: ClassVar[bool] = False  # True: `feed` prepares the rows in NumPy, before the compiled program
+    traced: ClassVar[bool] = True  # False: all is done in `feed`; in the compiled program the layer is the identity
     convolves: ClassVar[bool] = False  # True: XLA's CPU backend is slow with it inside a compiled loop
+    keras_style: ClassVar[bool] = False  # True: written as for Keras, with `call`
     store: ClassVar[str] = ""  # the group inside a weights file that holds this layer's own arrays
 
     name: OptionalText = None
@@ -49,8 +52,8 @@ class Layer(Config, keyword=True):
 
     def __init_subclass__(cls, **rest):
         super().__init_subclass__(**rest)
-        if hasattr(cls, "call"):
-            custom.adopt(cls)
+        if "call" in vars(cls) or cls.keras_style:
+            custom.adopt(cls, Layer)
 
     def __init__(self, *args, **kwargs):
         self.box = {}  # the layer's current arrays, by name: their only home between two calls
@@ -73,6 +76,10 @@ class Layer(Config, keyword=True):
         """The output, and what moved: {name: array} of declared weights with trainable=False."""
         return self.forward(w, x, call), {}
 
+    def feed(self, x):
+        """A host layer's first half: what enters the compiled program for these rows."""
+        return x
+
     def next_mask(self, x, mask):
         """The mask behind this layer, given its input and the mask before it."""
         return mask if self.masking == "pass" else None
@@ -80,7 +87,7 @@ class Layer(Config, keyword=True):
     @property
     def children(self):
         """Layers inside this one, by the name under which their weights are found."""
-        return custom.inner_layers(self, Layer) if hasattr(type(self), "call") else {}
+        return custom.inner_layers(self, Layer) if self.keras_style else {}
 
     def inner_shapes(self, shape):
         """The input shapes of the layers inside, by their names, for an input of `shape`."""
@@ -139,7 +146,9 @@ class Layer(Config, keyword=True):
 
     @property
     def built(self):
-        return self.__dict__.get("_built", False)
+        """Whether the arrays are there; a layer that declares none is built from the start, as in Keras."""
+        cls = type(self)
+        return self.__dict__.get("_built", cls.declare is Layer.declare and cls.build is Layer.build)
 
     @built.setter
     def built(self, value):
@@ -161,14 +170,15 @@ class Layer(Config, keyword=True):
 
     def build(self, input_shape=None):
         """Allocate the arrays for `input_shape` (with its batch axis)."""
-        if hasattr(type(self), "call"):
-            self.built = True  # Keras-style: add_weight has allocated already
+        if self.keras_style:
+            custom.build_inherited(self, input_shape)
+            self.built = True
         else:
             self.allocate(tuple(input_shape))
 
     def allocate(self, shape, seed=None):
         """Declare, then fill: every array of the layer for inputs of `shape`."""
-        if self.built and self.box.keys() >= {w.name for w in self.own_weights(shape)}:
+        if self.__dict__.get("_built") and self.box.keys() >= {w.name for w in self.own_weights(shape)}:
             return
         check_rank(self, self.signature, shape)
         seed = settings.next_seed() if seed is None else seed
@@ -218,7 +228,7 @@ class Layer(Config, keyword=True):
     def __getattr__(self, name):
         box = self.__dict__.get("box", {})
         if name in box:
-            return Variable(self, name, self.declaration(name))
+            return Variable.of(self, name, self.declaration(name))
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def declaration(self, name):
@@ -257,7 +267,7 @@ class Layer(Config, keyword=True):
     @property
     def variables(self):
         """Views of every array: this layer's trainable ones, its others, then those of the layers inside."""
-        own = [Variable(self, name, self.declaration(name)) for name in self.box]
+        own = [Variable.of(self, name, self.declaration(name)) for name in self.box]
         own.sort(key=lambda v: v.weight is not None and not v.weight.trainable)
         return own + [v for child in self.children.values() for v in child.variables]
 
@@ -314,6 +324,10 @@ class Layer(Config, keyword=True):
     def compute_output_shape(self, input_shape):
         return output_shape(self, tuple(input_shape))
 
+    def compute_output_spec(self, x, **options):
+        """The KerasTensor (or tuple of them) that stands for the output, for one that stands for the input."""
+        return output_spec(self, x.shape, x.dtype)
+
     def compute_mask(self, inputs=None, previous_mask=None):
         return self.next_mask(inputs, previous_mask)
 
@@ -333,13 +347,34 @@ class Layer(Config, keyword=True):
         own = [v.regularizer(v.value) for v in self.trainable_variables if v.regularizer is not None]
         return own + self.penalties()
 
+    def call(self, x, training=None, mask=None):
+        """What the class computes, with the arrays as they are: for `super().call(x)` in a class written for Keras."""
+        now = self.__dict__.get("_context") or Call()
+        now = now._replace(
+            training=now.training if training is None else bool(training), mask=now.mask if mask is None else mask
+        )
+        y, moved = type(self).inherited.apply(self, self.arrays, x, now)
+        self.put({name: array for name, array in moved.items() if name != custom.PENALTY})
+        if custom.PENALTY in moved:
+            self.add_loss(moved[custom.PENALTY])
+        return y
+
     def probe_call(self):
         return self.__dict__.get("_context") or Call(root=jax.random.key(0))
 
-    def __call__(self, x, training=None, mask=None):
-        """The output for `x`, with the arrays as they are now; builds the layer at the first call."""
+    def __call__(self, x=None, training=None, mask=None, *, inputs=None):
+        """The output for `x`, with the arrays as they are now; builds the layer at the first call.
+
+        Outside of a model, the mask of the output goes along with it (`y._keras_mask`, as in Keras).
+        """
         context = self.__dict__.get("_context")
         original = self.__dict__.get("_original", self)
+        x = inputs if x is None else x
+        x = x.spec if isinstance(x, Layer) and hasattr(x, "spec") else x
+        if isinstance(x, KerasTensor):
+            self.build(x.shape)
+            return self.compute_output_spec(x)
+        mask = getattr(x, "_keras_mask", None) if mask is None and context is None else mask
         x = x if is_traced(x) else jax.tree.map(jnp.asarray, x.value if isinstance(x, Variable) else x)
         if not original.built:
             original.allocate(tuple((x[0] if isinstance(x, tuple) else x).shape))
@@ -357,6 +392,10 @@ class Layer(Config, keyword=True):
         self.put({name: array for name, array in moved.items() if name != custom.PENALTY})
         if custom.PENALTY in moved:
             self.__dict__["_penalties"] = [moved[custom.PENALTY]]
+        if context is None and isinstance(y, jax.Array) and not is_traced(y):
+            behind = self.next_mask(x, mask)
+            if behind is not None:
+                y._keras_mask = behind
         return y
 
     def meet(self, w, x):
@@ -395,5 +434,5 @@ def _set_dtype(self, policy):
 
 Layer.dtype = property(lambda self: self.variable_dtype, _set_dtype, doc="The type the weights are kept in.")
 Layer.trainable = property(_get_trainable, _set_trainable, doc="False: no array of this layer moves in training.")
-Layer.layer_class = Layer
+Layer.layer_class = Layer.inherited = Layer
 registry.add("layer", Layer)

@@ -9,14 +9,62 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ..base import names, registry, settings
 from ..base.report import UsageError
+from .contract import Weight
+
+
+class Alone:
+    """The home of a Variable that belongs to no layer."""
+
+    name, trainable = "", True
+
+    def __init__(self, key, array):
+        self.box = {key: array}
+
+    def redeclare(self, weight):
+        """Nobody else reads the declaration."""
 
 
 class Variable:
-    """A named view of one array: `.value`, `.numpy()`, `.assign(x)`, `.shape`, `.dtype`, `.path`."""
+    """A named view of one array: `.value`, `.numpy()`, `.assign(x)`, `.shape`, `.dtype`, `.path`.
 
-    def __init__(self, layer, name, weight=None):
-        self.layer, self.key, self.weight = layer, name, weight
+    Made from an array, or from an initializer (its name, or any function of a shape) and a shape. Not meant to be
+    kept by a layer: `add_weight` makes those.
+
+    >>> Variable([1.0, 2.0]).assign_add([1.0, 1.0]).numpy()
+    array([2., 3.], dtype=float32)
+    """
+
+    def __init__(
+        self, initializer, shape=None, dtype=None, trainable=True, autocast=True, aggregation="none",
+        synchronization="auto", name=None, **options,
+    ):  # fmt: skip
+        name = names.fresh("variable") if name is None else name
+        if not isinstance(name, str) or "/" in name:
+            raise UsageError("the name of a variable is a string without /", saw=f"name={name!r}")
+        if isinstance(initializer, str):
+            initializer = registry.find("initializer", initializer)()
+        if callable(initializer):
+            if shape is None:
+                raise UsageError("an initializer needs a shape", saw=f"Variable({initializer!r})", fix="shape=(…)")
+            dtype = str(jnp.dtype(dtype or settings.floatx()))
+            array = initializer(tuple(shape), dtype=dtype)
+        else:
+            array = initializer.value if isinstance(initializer, Variable) else initializer
+            if dtype is None and not hasattr(array, "dtype") and np.asarray(array).dtype.kind == "f":
+                dtype = settings.floatx()
+            if shape is not None and tuple(shape) != tuple(np.shape(array)):
+                raise UsageError("the array has another shape", saw=str(np.shape(array)), want=str(tuple(shape)))
+        weight = Weight(name, tuple(np.shape(array)), initializer, trainable=bool(trainable))
+        self.layer, self.key, self.weight = Alone(name, jnp.asarray(array, dtype)), name, weight
+
+    @classmethod
+    def of(cls, layer, name, weight=None):
+        """The view of the array called `name` in the box of `layer`."""
+        view = cls.__new__(cls)
+        view.layer, view.key, view.weight = layer, name, weight
+        return view
 
     @property
     def name(self):
@@ -24,7 +72,7 @@ class Variable:
 
     @property
     def path(self):
-        return f"{self.layer.name}/{self.key}"
+        return f"{self.layer.name}/{self.key}" if self.layer.name else self.key
 
     @property
     def value(self):

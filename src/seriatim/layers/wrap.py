@@ -58,7 +58,12 @@ class Wrapper(Layer):
 
     @property
     def children(self):
-        return super().children if hasattr(type(self), "call") else {"layer": self.layer}
+        return super().children if self.keras_style else {"layer": self.layer}
+
+    def build(self, input_shape=None):
+        if self.keras_style and not self.layer.built:
+            self.layer.build(input_shape)
+        super().build(input_shape)
 
     def inner_shapes(self, shape):
         return dict.fromkeys(self.children, shape)
@@ -322,7 +327,7 @@ class TimeDistributed(Wrapper):
 
 def rows_apart(layer, axes):
     """True if each row of a batch (of `axes` axes) is computed for itself, as in our own layers all are but these."""
-    ours = type(layer).__module__.startswith("seriatim.") and not hasattr(type(layer), "call")
+    ours = type(layer).__module__.startswith("seriatim.") and not layer.keras_style
     if not ours or isinstance(layer, Lambda) or not known_function(getattr(layer, "activation", None)):
         return False
     along = np.ravel(getattr(layer, "axis", None) if getattr(layer, "axis", None) is not None else [])
