@@ -75,10 +75,7 @@ class Conv(Layer):
             regularizer=self.kernel_regularizer, constraint=self.kernel_constraint,
         )  # fmt: skip
         if self.use_bias:
-            yield Weight(
-                "bias", (self.filters,), self.bias_initializer,
-                regularizer=self.bias_regularizer, constraint=self.bias_constraint,
-            )  # fmt: skip
+            yield bias_weight(self, self.filters)
 
     def forward(self, w, x, call):
         check_windows(self, x.shape, self.kernel_size, self.dilation_rate)
@@ -130,6 +127,12 @@ class Conv3D(Conv):
     rank = 3
     strides = (1, 1, 1)
     dilation_rate = (1, 1, 1)
+
+
+def bias_weight(layer, size):
+    return Weight(
+        "bias", (size,), layer.bias_initializer, regularizer=layer.bias_regularizer, constraint=layer.bias_constraint
+    )
 
 
 def channel_axis(layer):

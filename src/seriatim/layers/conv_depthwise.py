@@ -10,7 +10,7 @@ from ..base.fields import Activated, Bool, Constrained, Format, Initial, Padding
 from ..math.activations import linear
 from ..math.windows import conv, depthwise_conv
 from .contract import Weight
-from .conv import channel_axis, check_windows
+from .conv import bias_weight, channel_axis, check_windows
 from .core import known_axis
 from .layer import Layer
 
@@ -163,12 +163,6 @@ def depthwise_weight(layer, name, channels):
         name, (*layer.kernel_size, channels, layer.depth_multiplier), layer.depthwise_initializer,
         regularizer=layer.depthwise_regularizer, constraint=layer.depthwise_constraint,
     )  # fmt: skip
-
-
-def bias_weight(layer, size):
-    return Weight(
-        "bias", (size,), layer.bias_initializer, regularizer=layer.bias_regularizer, constraint=layer.bias_constraint
-    )
 
 
 def depthwise(layer, x, kernel, bias=None, activation=linear):

@@ -23,8 +23,7 @@ from ..base.report import UsageError
 from ..math.affine import along
 from ..math.deconvolution import conv_transpose
 from .contract import Weight
-from .conv import channel_axis, strides_or_dilation
-from .conv_depthwise import bias_weight
+from .conv import bias_weight, channel_axis, strides_or_dilation
 from .core import known_axis
 from .layer import Layer
 
