@@ -71,6 +71,9 @@ class Sequential(Chain):
         if isinstance(steps_per_execution, str) and steps_per_execution != "auto":
             raise UsageError("steps_per_execution counts steps", saw=repr(steps_per_execution))
         self.optimizer, self.loss_weight, self.loss_object = parts["optimizer"], parts["loss_weight"], parts["loss"]
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16" and self.optimizer is not None:
+            if not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
+                self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics_given, self.weighted_given = flat(metrics), flat(weighted_metrics)
         self.compile_arguments = {
@@ -134,6 +137,8 @@ class Sequential(Chain):
         return self.programs
 
     def plan(self):
+        if self.optimizer is not None:
+            self.optimizer.meet([v.path for v in self.trainable_variables], self.name)
         return make_plan(
             self.chain, loss=self.loss_object, loss_weight=self.loss_weight, optimizer=self.optimizer,
             metrics=self.resolved, eager=self.run_eagerly,

@@ -96,12 +96,14 @@ def identity(member):
     except SeriatimErrors:
         return member
     functions = tuple(v for v in vars(member).values() if callable(v) and not hasattr(v, "get_config"))
-    flags = tuple(child.trainable for child in getattr(member, "children", {}).values())
+    flags = tuple(getattr(child, "trainable", None) for child in getattr(member, "children", {}).values())
     inner = tuple(identity(child) for child in getattr(member, "children", {}).values())
     return type(member), config, functions, flags, inner
 
 
 def _nameless(value):
+    if isinstance(value, dict) and value.get("class_name") == "DTypePolicy":
+        return value  # its name is what it says
     if isinstance(value, dict):
         return {k: _nameless(v) for k, v in value.items() if not _passing(k, v)}
     return [_nameless(item) for item in value] if isinstance(value, list) else value

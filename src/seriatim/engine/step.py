@@ -37,7 +37,7 @@ def train_step(plan, ts, batch):
 
     def objective(params):
         total, seen = evaluate(plan, merge(params, ts.state), params, batch, call)
-        return plan.optimizer.scale_loss(total), (total, *seen)
+        return plan.optimizer.scale_loss(total, ts.opt_state), (total, *seen)
 
     (_, (total, pred, moved, mask)), grads = jax.value_and_grad(objective, has_aux=True)(ts.params)
     finite = jnp.isfinite(total) & all_finite(grads)

@@ -13,6 +13,7 @@ from .adams import Adam, Adamax, AdamW, Lamb, Muon, Nadam, ScheduleFreeAdamW
 from .optaxed import Optax, is_transformation
 from .optimizer import Optimizer
 from .rules import SGD, Adadelta, Adafactor, Adagrad, Ftrl, Lion, RMSprop
+from .wrapping import LossScaleOptimizer, MultiOptimizer, OptimizerMap
 
 
 def get(identifier):
@@ -51,6 +52,7 @@ def deserialize(config, custom_objects=None):
 
 
 __all__ = [
-    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Muon", "Nadam", "Optax",
-    "Optimizer", "RMSprop", "SGD", "ScheduleFreeAdamW", "deserialize", "get", "schedules", "serialize",
+    "Adadelta", "Adafactor", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "LossScaleOptimizer",
+    "MultiOptimizer", "Muon", "Nadam", "Optax", "Optimizer", "OptimizerMap", "RMSprop", "SGD", "ScheduleFreeAdamW",
+    "deserialize", "get", "schedules", "serialize",
 ]  # fmt: skip

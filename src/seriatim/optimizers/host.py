@@ -168,6 +168,9 @@ class Host:
         """The optimizers that move weights: this one, or those inside it."""
         return [self]
 
+    def meet(self, paths, model=None):
+        """Told the paths of the weights, and the model's name, before a program is made."""
+
     def present(self):
         """The state, or what is known before there is one: the count and the rate."""
         return self.begin(()) if self._state is None else self._state
@@ -439,6 +442,8 @@ def pick(tree, rows):
     """A flat state with some of its rows."""
     if isinstance(tree, dict):
         return {key: pick(item, rows) for key, item in tree.items()}
+    if isinstance(tree, tuple):
+        return tuple(pick(item, rows) for item in tree)
     return [tree[row] for row in rows] if isinstance(tree, list) else tree
 
 
@@ -446,6 +451,8 @@ def put_back(old, new, rows):
     """A flat state whose `rows` come from `new`."""
     if isinstance(old, dict):
         return {key: put_back(item, new[key], rows) for key, item in old.items()}
+    if isinstance(old, tuple):
+        return tuple(put_back(item, part, rows) for item, part in zip(old, new, strict=True))
     if not isinstance(old, list):
         return new
     whole = list(old)

@@ -354,7 +354,11 @@ class Optimizer(Host, Config):
             return params
         return jax.tree.map(jnp.array, opt_state["ema"])
 
-    def scale_loss(self, loss):
+    def at_rate(self, opt_state, rate):
+        """The same state with another learning rate."""
+        return {**opt_state, "learning_rate": rate}
+
+    def scale_loss(self, loss, opt_state=None):
         """The loss to take the gradient of: times `loss_scale_factor`, which `advance` divides out again."""
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 

@@ -24,6 +24,7 @@ from ..engine.differences import numbers_of
 from ..engine.plan import avals, merge, split
 from ..engine.step import TrainState
 from ..layers.chain import Chain
+from ..optimizers.host import rate_dtype
 from .callbacks.callback import CallbackList
 from .callbacks.rate import LearningRateScheduler, ReduceLROnPlateau
 from .callbacks.stop import EarlyStopping, TerminateOnNaN
@@ -405,7 +406,7 @@ class Training:
         for k, share in enumerate(self.shares):
             opt_state = self.states[k].opt_state
             rates = np.stack([np.float32(self.models[i].optimizer.learning_rate) for i in share])
-            opt_state = {**opt_state, "learning_rate": jnp.asarray(rates, opt_state["learning_rate"].dtype)}
+            opt_state = self.models[share[0]].optimizer.at_rate(opt_state, jnp.asarray(rates, rate_dtype()))
             self.states[k] = self.states[k]._replace(opt_state=opt_state)
         for model in self.models:
             model.optimizer.changed = False
