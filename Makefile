@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Compiled by the installation too; here again, should a source have changed. Without a compiler, nothing happens.
 BUILD := src/seriatim/kernels/build.py
 
-.PHONY: demo test kernels levels sanitize check bench examples format clean
+.PHONY: demo test conformance kernels levels sanitize check bench examples format clean
 
 demo: $(VENV)/installed
 	-@$(BIN)/python $(BUILD)
@@ -35,6 +35,10 @@ check: $(VENV)/dev
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/python -m pytest tests/house
+
+# Keras's own test files, run on us; the scoreboard goes to docs/conformance.md.
+conformance: $(VENV)/dev
+	$(BIN)/python tests/conformance/run.py --jobs 2
 
 bench:
 	$(PYTHON) bench/run.py

@@ -45,6 +45,8 @@ def output_spec(layer, shape, dtype=None):
     check_rank(layer, layer.signature, shape)
     if layer.host:  # strings have no abstract form: a host layer says its shape itself
         return KerasTensor(layer.compute_output_shape(shape))
+    if layer.keras_style and type(layer).compute_output_shape is not layer.layer_class.compute_output_shape:
+        return KerasTensor(layer.compute_output_shape(shape), layer.compute_dtype)  # the author's own word
     dtype = dtype or layer.compute_dtype
     first = _probe(layer, shape, dtype, (2, 5040))
     if None not in shape[1:]:

@@ -41,6 +41,7 @@ class Layer(Config, keyword=True):
     host: ClassVar[bool] = False  # True: `feed` prepares the rows in NumPy, before the compiled program
     traced: ClassVar[bool] = True  # False: all is done in `feed`; in the compiled program the layer is the identity
     convolves: ClassVar[bool] = False  # True: XLA's CPU backend is slow with it inside a compiled loop
+    weightless: ClassVar[bool] = False  # True: `declare` checks the shape and asks for nothing
     keras_style: ClassVar[bool] = False  # True: written as for Keras, with `call`
     store: ClassVar[str] = ""  # the group inside a weights file that holds this layer's own arrays
 
@@ -148,7 +149,8 @@ class Layer(Config, keyword=True):
     def built(self):
         """Whether the arrays are there; a layer that declares none is built from the start, as in Keras."""
         cls = type(self)
-        return self.__dict__.get("_built", cls.declare is Layer.declare and cls.build is Layer.build)
+        nothing = cls.weightless or cls.declare is Layer.declare
+        return self.__dict__.get("_built", nothing and cls.build is Layer.build)
 
     @built.setter
     def built(self, value):
@@ -370,6 +372,8 @@ class Layer(Config, keyword=True):
         context = self.__dict__.get("_context")
         original = self.__dict__.get("_original", self)
         x = inputs if x is None else x
+        if np.ndim(training):  # Keras's layers with `call(inputs, mask)` take it by position
+            mask, training = training, None
         x = x.spec if isinstance(x, Layer) and hasattr(x, "spec") else x
         if isinstance(x, KerasTensor):
             self.build(x.shape)

@@ -319,6 +319,8 @@ class UnitNormalization(Layer):
     def validate(self):
         self.axis = checked_axes(self)
 
+    weightless = True
+
     def declare(self, shape):
         for axis in self.axis if isinstance(self.axis, list) else [self.axis]:
             checked_axis(self, axis, shape)

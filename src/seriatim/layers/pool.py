@@ -33,6 +33,8 @@ class Pooling(Layer):
     def accept(self, name, value):
         return self.pool_size if name == "strides" and value is None else super().accept(name, value)
 
+    weightless = True
+
     def declare(self, shape):
         check_windows(self, shape, self.pool_size)
         return ()

@@ -63,6 +63,8 @@ class Cropping(Arrangement):
 
     cropping: Margins
 
+    weightless = True
+
     def declare(self, shape):
         self.check(shape)
         return ()

@@ -1,0 +1,126 @@
+"""What Keras's tests take from inside Keras, said with our public names.
+
+`NAMES` maps `module.name`, `area.name` or a bare name to the object that a test gets.
+"""
+
+import os
+import types
+import weakref
+from contextlib import contextmanager, nullcontext
+
+import jax
+import pytest
+
+from seriatim import KerasTensor, Metric, Optimizer, Sequential, config, ops
+from seriatim import random as draws
+from seriatim.base import names as naming
+from seriatim.base import registry, settings
+from seriatim.layers import seeds
+from seriatim.math import deconvolution, distances, initializers
+from seriatim.utils import PyDataset
+
+
+def is_tensor(x):
+    return isinstance(x, jax.Array)
+
+
+def set_keras_mask(x, mask):
+    x._keras_mask = mask
+
+
+def get_keras_mask(x):
+    return getattr(x, "_keras_mask", None)
+
+
+@contextmanager
+def name_scope(name, **options):
+    yield name
+
+
+def skip_if_backend(name, reason):
+    return pytest.mark.skipif(config.backend() == name, reason=reason)
+
+
+conftest = types.ModuleType("conftest")
+conftest.skip_if_backend = skip_if_backend
+
+# private words of Keras's classes, said with ours
+Optimizer._clip_gradients = Optimizer.clip
+Optimizer._iterations = Optimizer.iterations
+Metric._dtype = property(lambda self: self.dtype)
+
+
+class Trainer:
+    """Mixed into a layer, it gives it a model's words: those of a chain of it alone."""
+
+    models = weakref.WeakKeyDictionary()
+
+    def __init__(self):
+        """Keras's trainers keep their state here."""
+
+    @property
+    def alone(self):
+        return Trainer.models.setdefault(self, Sequential([self]))
+
+
+def _delegate(word):
+    return lambda self, *args, **kwargs: getattr(self.alone, word)(*args, **kwargs)
+
+
+for _word in (
+    "compile", "fit", "evaluate", "predict", "train_on_batch", "test_on_batch", "predict_on_batch", "reset_metrics",
+    "get_compile_config", "compile_from_config", "get_metrics_result",
+):  # fmt: skip
+    setattr(Trainer, _word, _delegate(_word))
+for _word in ("metrics", "metrics_names", "optimizer", "loss", "history", "compiled", "run_eagerly", "jit_compile"):
+    setattr(Trainer, _word, property(lambda self, word=_word: getattr(self.alone, word)))
+
+
+def transposed(input_shape, kernel_shape, strides, padding, output_padding, dilation_rate):
+    """[(size, stride, reach, before, after), …] for each axis of space, channels last."""
+    rank = len(kernel_shape) - 2
+    options = [v if isinstance(v, (tuple, list)) else (v,) * rank for v in (strides, output_padding, dilation_rate)]
+    for size, window, stride, extra, step in zip(input_shape[1:-1], kernel_shape, *options, strict=False):
+        edges = deconvolution.transposed_margins(window, stride, padding, extra, step)
+        yield size, stride, (window - 1) * step + 1, *edges
+
+
+def transposed_shape(input_shape, kernel_shape, filters, strides, padding, output_padding, data_format, dilation_rate):
+    found = transposed(input_shape, kernel_shape, strides, padding, output_padding, dilation_rate)
+    space = [(size - 1) * stride + 2 + before + after - reach for size, stride, reach, before, after in found]
+    return (input_shape[0], *space, filters)
+
+
+def transposed_edges(input_shape, kernel_shape, strides, padding, output_padding, dilation_rate):
+    found = transposed(input_shape, kernel_shape, strides, padding, output_padding, dilation_rate)
+    return [(before, after) for *_, before, after in found]
+
+
+def verbosity(words):
+    (config.enable_interactive_logging if words == "INTERACTIVE" else config.disable_interactive_logging)()
+
+
+OPTREE, DMTREE = types.SimpleNamespace(available=True), types.SimpleNamespace(available=False)
+
+NAMES = {
+    "keras.src.backend.jax.trainer.JAXTrainer": Trainer, "py_dataset_adapter.PyDataset": PyDataset,
+    "GLOBAL_CUSTOM_NAMES": registry._custom_names, "GLOBAL_CUSTOM_OBJECTS": registry._custom,
+    "compute_conv_transpose_output_shape": transposed_shape,
+    "compute_conv_transpose_padding_args_for_jax": transposed_edges,
+    "seed_generator.draw_seed": seeds.draw_seed, "draw_seed": seeds.draw_seed,
+    "global_seed_generator": seeds.global_seed_generator, "make_default_seed": settings.next_seed,
+    "squeeze_or_expand_to_same_rank": distances.same_rank, "compute_fans": initializers.fans,
+    "keras.src.utils.file_utils.join": os.path.join, "keras.src.utils.file_utils.exists": os.path.exists,
+    "keras.src.utils.file_utils.makedirs": os.makedirs, "set_logging_verbosity": verbosity,
+    "backend.is_tensor": is_tensor, "set_keras_mask": set_keras_mask, "get_keras_mask": get_keras_mask,
+    "name_scope": name_scope, "backend.convert_to_numpy": ops.convert_to_numpy,
+    "backend.convert_to_tensor": ops.convert_to_tensor, "backend.cast": ops.cast, "backend.shape": ops.shape,
+    "SUPPORTS_SPARSE_TENSORS": False, "SUPPORTS_RAGGED_TENSORS": False, "SUPPORTS_COMPLEX_DTYPES": True,
+    "random_seed_dtype": lambda: "uint32", "backend.device": lambda name: nullcontext(),
+    "keras.src.backend.random": draws,
+    "keras.src.backend.numpy": ops, "keras.src.backend.nn": ops, "keras.src.backend.math": ops,
+    "keras.src.backend.linalg": ops, "keras.src.backend.image": ops, "version": lambda: "3.15.1",
+    "keras.ops": ops, "keras.src.ops": ops, "to_snake_case": naming.snake,
+    "keras.src.utils.module_utils.optree": OPTREE, "keras.src.utils.module_utils.dmtree": DMTREE,
+    "KerasTensor": KerasTensor,
+}  # fmt: skip
