@@ -38,7 +38,7 @@ class Plan:
     call_limit: float = 1.0  # seconds a round for them
     many_batch: int = 256  # rows a batch in large predictions
     many_calls: int = 3  # of these in a round
-    many_limit: float = 1.0  # seconds a round for them
+    many_limit: float = 0.5  # seconds a round for them
     timeout: float = 600.0
 
     def epochs_of(self, workload):

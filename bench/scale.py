@@ -63,14 +63,15 @@ def measure(rows, batch, on_disk, calls):
     epochs = max(1, LEAST // rows)
     before, watch = held(), Watch()
     model.fit(x, y, batch_size=batch, epochs=1, verbose=0)
-    times = []
+    times, spent = [], time.process_time()
     for _ in range(calls):
         began = time.perf_counter()
         model.fit(x, y, batch_size=batch, epochs=epochs, verbose=0)
         times.append(time.perf_counter() - began)
+    cpu = 1e6 * (time.process_time() - spent) / (rows * epochs * calls)
     watch.done.set()
     us = [1e6 * t / (rows * epochs) for t in times]
-    return {"us_row": median(us), "best": min(us), "beyond_mb": watch.most - before}
+    return {"us_row": median(us), "best": min(us), "cpu": cpu, "beyond_mb": watch.most - before}
 
 
 # ---- all cases ---------------------------------------------------------------------------------------------
@@ -88,7 +89,12 @@ def ask(case, calls):
 
 
 def cells(record):
-    return [table.shown(record["us_row"]), table.shown(record["best"]), f"{record['beyond_mb']:.0f}"]
+    return [
+        table.shown(record["us_row"]),
+        table.shown(record["best"]),
+        table.shown(record["cpu"]),
+        f"{record['beyond_mb']:.0f}",
+    ]
 
 
 def arguments():
@@ -113,13 +119,13 @@ def main():
     for rows in sizes:
         found = [ask(usual | {"rows": rows, "on_disk": on_disk}, given.calls) for on_disk in (False, True)]
         by_size.append([f"{rows:,}", *(cell for record in found for cell in cells(record))])
-    three = ["µs a row", "best call", "MB beyond the data"]
+    heads = ["µs a row", "best call", "CPU time", "MB beyond the data"]
     text = (
-        f"{COLUMNS}-64-64-1, Adam; whole calls of `fit`, the median of {given.calls} and the best; load of the machine "
-        f"before: {load:.1f}. Memory: the most the process held of its own (no mapped files), less what it held with "
-        "the data before `fit`; compiling is in it.\n\n"
-        f"{table.grid(['batch', *three], by_batch)}\n\n({usual['rows']:,} rows in memory)\n\n"
-        f"{table.grid(['rows', *three, *(f'{name}, disk' for name in three)], by_size)}\n\n(batch {usual['batch']})"
+        f"{COLUMNS}-64-64-1, Adam; whole calls of `fit`, the median of {given.calls}, the best, and the CPU time; load "
+        f"of the machine before: {load:.1f}. Memory: the most the process held of its own (no mapped "
+        "files), less what it held with the data before `fit`; compiling is in it.\n\n"
+        f"{table.grid(['batch', *heads], by_batch)}\n\n({usual['rows']:,} rows in memory)\n\n"
+        f"{table.grid(['rows', *heads, *(f'{name}, disk' for name in heads)], by_size)}\n\n(batch {usual['batch']})"
     )
     print(f"\n{text}\n")
     if given.write:

@@ -23,7 +23,7 @@ TABLES = (  # title, key of a record, remark
 MORE = (
     "Rows a second in large predictions", "rows_s",
     "`predict` with batches of 256, a forward call for each of them in the loops; NumPy arrays in and out. The number "
-    "of rows is a power of two, at most 32,768, and takes at most 40 billion operations in products. The median.",
+    "of rows is a power of two, at most 32,768, and takes at most 20 billion operations in products. The median.",
 )  # fmt: skip
 
 

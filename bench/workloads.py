@@ -69,8 +69,8 @@ class Workload:
 
     @property
     def many(self):
-        """Rows of one large prediction: a power of two, at most 40 billion operations, no more than there are."""
-        most = min(self.rows, 32768, 4e10 / sum(cost.products for _, cost in self.links))
+        """Rows of one large prediction: a power of two, at most 20 billion operations, no more than there are."""
+        most = min(self.rows, 32768, 2e10 / sum(cost.products for _, cost in self.links))
         return 1 << max(0, int(most).bit_length() - 1)
 
     @property
@@ -142,14 +142,14 @@ WORKLOADS = {
              ("same2d", 64, 3, 1, "relu"), ("same2d", 64, 3, 1, "relu"), ("pool2d",),
              ("same2d", 128, 3, 1, "relu"), ("same2d", 128, 3, 1, "relu"), ("pool2d",), ("flatten",),
              ("dense", 128, "relu"), ("dropout", 0.5), ("dense", 10, "softmax")),
-            CLASSES, batch=32, rows=640, classes=10,
+            CLASSES, batch=32, rows=512, classes=10,
         ),
         Workload(
             "separable", "Depthwise-separable CNN + BatchNorm on 32×32×3, batch 32", (32, 32, 3),
             (("same2d", 32, 3, 1, "linear"), ("norm",), ("relu",),
              *separable(64, stride=2), *separable(64), *separable(128, stride=2), *separable(128),
              ("mean2d",), ("dense", 10, "softmax")),
-            CLASSES, batch=32, rows=960, classes=10,
+            CLASSES, batch=32, rows=640, classes=10,
         ),
         Workload(
             "bilstm", "Embedding 20000×64, two bidirectional LSTMs, dropout, 80 steps, batch 32", (80,),
@@ -167,7 +167,7 @@ WORKLOADS = {
             "autoencoder", "Autoencoder with transposed convolution on 28×28×1, batch 64", (28, 28, 1),
             (("same2d", 32, 3, 2, "relu"), ("same2d", 64, 3, 2, "relu"), ("transposed2d", 64, 3, 2, "relu"),
              ("transposed2d", 32, 3, 2, "relu"), ("same2d", 1, 3, 1, "linear")),
-            NUMBER, batch=64, rows=1920, copies=True,
+            NUMBER, batch=64, rows=1280, copies=True,
         ),
         Workload(
             "mlp_disk", "MLP 100-256-128-1 on a million rows from disk, batch 1024", (100,),
