@@ -1,5 +1,7 @@
 """Rows read from where they lie: in memory or in a mapped file, with the results of rows on the device."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 import seriatim
 from seriatim import layers
 from seriatim.kernels import use
-from seriatim.kernels.rows import Rows, can_stay
+from seriatim.kernels.rows import Rows, _running, can_stay, hold
 from seriatim.train import session
 
 from .both import needs_kernels
@@ -77,3 +79,47 @@ def test_training_is_the_same_to_the_bit(dtype, monkeypatch, tmp_path):
     for other in (mapped, there):
         assert here[0] == other[0] and here[1] == other[1]
         assert all(np.array_equal(a, b) for a, b in zip(here[2], other[2], strict=True))
+
+
+def test_threads_train_as_one_after_another():
+    """Each model's rows stay until its own program has read them, whoever else trains."""
+    rng = np.random.default_rng(3)
+    x, y = rng.normal(size=(400, 50)).astype("f"), rng.normal(size=(400, 1))
+
+    def fitted(model, shift):
+        for _ in range(3):  # arrays of its own, which nobody else keeps
+            model.fit(x + shift, y + shift, epochs=2, batch_size=16, shuffle=False, verbose=0)
+        return model.get_weights()
+
+    def models():
+        for seed in (1, 2):
+            seriatim.utils.set_random_seed(seed)
+            model = seriatim.Sequential([seriatim.Input((50,)), layers.Dense(20, "tanh"), layers.Dense(1)])
+            model.compile("adam", "mse")
+            model.get_weights()  # drawn now, by this seed
+            yield model
+
+    wanted = [fitted(model, i) for i, model in enumerate(models())]
+    with ThreadPoolExecutor(2) as threads:
+        found = list(threads.map(fitted, models(), range(2)))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_holding_from_many_threads():
+    """Nothing is lost or kept too long, also where other threads give their arrays on to programs meanwhile."""
+    step = jax.jit(lambda x: x + 1, donate_argnums=0)
+
+    def many(_):
+        made = jnp.zeros(3)
+        for i in range(300):
+            made = step(made)
+            hold(made, i)
+
+    with ThreadPoolExecutor(4) as threads:
+        list(threads.map(many, range(4)))
+    made = jax.block_until_ready(jnp.ones(2))
+    jax.block_until_ready(step(jnp.zeros(3)))
+    hold(made, "last")
+    assert [kept for out, kept in _running if out is made] == ["last"]
+    assert len(_running) <= 5

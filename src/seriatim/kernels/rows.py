@@ -3,6 +3,8 @@
 Floor 1.
 """
 
+import threading
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ import numpy as np
 from . import call
 
 _running = []  # (an array that a program is making, the rows it reads): they stay until it is made
+_lock = threading.Lock()  # several threads may each train a model
 
 
 def take(table, ids):
@@ -84,5 +87,14 @@ def can_stay(array):
 
 def hold(made, rows):
     """Keep `rows` alive until the array `made` is there; what was kept for arrays that are there goes."""
-    _running[:] = [(out, kept) for out, kept in _running if not (out.is_deleted() or out.is_ready())]
-    _running.append((made, rows))
+    with _lock:
+        _running[:] = [(out, kept) for out, kept in _running if not _there(out)]
+        _running.append((made, rows))
+
+
+def _there(array):
+    """Whether an array is made, or was given on to the next program, by its own thread perhaps just now."""
+    try:
+        return array.is_deleted() or array.is_ready()
+    except RuntimeError:
+        return True
