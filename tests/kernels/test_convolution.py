@@ -99,6 +99,18 @@ def test_named_cases(name):
         compare(*arrays(shape, kernel, filters, how.get("groups", 1)), **how)
 
 
+@pytest.mark.parametrize("padding", ["valid", "same"])
+@pytest.mark.parametrize(
+    ("batch", "high", "wide", "deep", "filters"),
+    [(1, 9, 14, 16, 16), (3, 12, 11, 33, 20), (1, 70, 40, 16, 40), (7, 6, 6, 40, 70), (2, 5, 8, 160, 130)],
+)
+def test_windows_of_3_by_3_go_by_blocks(batch, high, wide, deep, filters, padding):
+    """Four results at once, cells and kernels transformed first: odd sizes, edges, bands, every width of a tile."""
+    compare(*arrays((batch, high, wide, deep), (3, 3), filters), padding=padding, activation=relu)
+    x, w, b = arrays((batch, high, wide, deep), (3, 3), filters)
+    close(*both(with_gradients(pooled(linear, padding)), x, w, b))
+
+
 def test_depthwise_conv():
     x, w, _ = arrays((2, 9, 8, 12), (3, 2), 12, groups=12)
     run = with_gradients(lambda x, w: windows.depthwise_conv(x, w.reshape(3, 2, 12, 1), (1, 1), "same"))

@@ -6,10 +6,11 @@
 #include "depthwise.h"
 #include "places.h"
 #include "slide.h"
+#include "winograd.h"
 
 namespace {
 
-thread_local Scratch kernel_panels, sums_of_units;   // the caller's
+thread_local Scratch kernel_panels;                  // the caller's
 thread_local Scratch packed_dy, own_runs, unpooled;  // each thread's own
 
 // ---- tiles ------------------------------------------------------------------------------------------------
@@ -56,14 +57,6 @@ INLINE void sum_pixels(Tile& c, const float* const* rows, const Index* pixels, I
   }
   for (int i = 0; i < R; i++)
     for (int v = 0; v < V; v++) c.at[i][v] = sums[i][v];
-}
-
-// Σ_p b[p], one vector of it, in two sums side by side.
-INLINE Vec column_sum(const float* b, Index b_step, Index count) {
-  Vec even = {}, odd = {};
-  Index p = 0;
-  for (; p + 2 <= count; p += 2, b += 2 * b_step) even += load(b), odd += load(b + b_step);
-  return even + odd + (p < count ? load(b) : Vec{});
 }
 
 // ---- result = source slid over ----------------------------------------------------------------------------
@@ -164,7 +157,8 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
            float* to, const Index* phases, const WalkOf& walk, const Pack& pack, const float* bias, bool rectify,
            const Pooling* pooling = nullptr, uint8_t* places = nullptr) {
   Wish wish = pooling != nullptr ? pooling->wish() : Wish();
-  wish.across = true;
+  bool blocks = by_blocks(window, source, result);
+  wish.across = !blocks, wish.bare = blocks;
   Layout l = lay(source, phases, walk, wish);
   Index groups = window.groups, deep = source.channels / groups, wide = result.channels / groups;
   Index panels = ceil_div(wide, COLUMNS), passes = phases[0] * phases[1] * phases[2];
@@ -176,7 +170,9 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
   Pass* pass = reinterpret_cast<Pass*>(free);
   Index* kernel_taps = free + passes * PASS;
   free = kernel_taps + taps;
-  float* packed = kernel_panels.floats(groups * panels * taps * deep * COLUMNS);
+  Index panel_size = deep * COLUMNS, all_panels = groups * panels * panel_size;
+  float* packed = kernel_panels.floats(all_panels * (taps + (blocks ? PARTS : 0)));
+  float* transformed = packed + all_panels * taps;
 
   Index done = 0;
   for (Index n = 0; n < passes; n++) {
@@ -194,8 +190,10 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
     // One panel after the other, all taps in it.
     each(pool, groups * panels, 4.0 * groups * wide * count * deep, [&](Index p) {
       float* panel = here.panels + p * count * deep * COLUMNS;
-      for (Index t = 0; t < count; t++, panel += deep * COLUMNS) pack(own[t], p / panels, p % panels * COLUMNS, panel);
+      for (Index t = 0; t < count; t++) pack(own[t], p / panels, p % panels * COLUMNS, panel + t * panel_size);
+      if (blocks) transform_kernel(panel, panel_size, transformed + p * panel_size, all_panels);
     });
+    if (blocks) break;  // there is but one pass, and no list of cells
     done += count;
     here.joined = groups == 1 && w[2].taps > 1 && w[2].apart * l.step[2] == deep;
     Span all_taps[AXES] = {{0, w[0].taps}, {0, w[1].taps}, {0, w[2].taps}};
@@ -213,7 +211,11 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
     const float* box = l.box(from, piece);
     Index images = l.images_of(piece);
     float* kept = pooling == nullptr ? nullptr : unpooled.floats(images * image);
-    for (Index n = 0; n < passes; n++) {
+    if (blocks) {
+      float* base = kept != nullptr ? kept : to + l.first_image(piece) * image + l.first_cell(piece) * result.step[l.axis];
+      slide_by_blocks(l, piece, pass[0].walks, from, result, transformed, bias, rectify && kept == nullptr, base, image);
+    }
+    for (Index n = 0; n < passes && !blocks; n++) {
       const Pass& here = pass[n];
       const Walk* w = here.walks;
       Index k = w[0].taps * w[1].taps * w[2].taps * deep;
@@ -348,8 +350,22 @@ void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& resu
   Index groups = window.groups, deep = source.channels / groups, filters = result.channels, wide = filters / groups;
   Index phases[AXES] = {1, 1, 1};
   auto walk = [&](int axis, Index) { return forwards(window, axis, result.size[axis]); };
-  Layout l = lay(source, phases, walk, pooling != nullptr ? pooling->wish() : Wish());
+  Wish wish = pooling != nullptr ? pooling->wish() : Wish();
+  wish.bare = by_blocks(window, source, result);
+  Layout l = lay(source, phases, walk, wish);
   Walk walks[AXES] = {walk(0, 0), walk(1, 0), walk(2, 0)};
+  Index image = pooling != nullptr ? pooling->image(l) : result.image;
+  auto slopes = [&](Index unit) -> const float* {
+    if (pooling == nullptr)
+      return dy.typed_data() + l.first_image(unit) * image + l.first_cell(unit) * result.step[l.axis];
+    float* spread = unpooled.floats(l.images_of(unit) * image);
+    pooling->spread(l, unit, walks, dy.typed_data(), places, spread);
+    return spread;
+  };
+  if (wish.bare) {
+    float* bias = dbias->element_count() ? dbias->typed_data() : nullptr;
+    return sum_by_blocks(pool, l, walks, x.typed_data(), result, image, slopes, dw->typed_data(), bias);
+  }
   Index taps = window.taps[0] * window.taps[1] * window.taps[2], height = taps * deep;
 
   Index pixels = l.images * result.size[0] * result.size[1] * result.size[2];
@@ -375,13 +391,7 @@ void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& resu
     float* own = sums + share * size;
     for (Index unit = share * units / shares, first = unit; unit < (share + 1) * units / shares; unit++) {
       const float* box = l.box(x.typed_data(), unit);
-      const float* dys = dy.typed_data() + l.first_image(unit) * result.image +
-                         l.first_cell(unit) * result.step[l.axis];
-      if (pooling != nullptr) {
-        float* spread = unpooled.floats(l.images_of(unit) * pooling->image(l));
-        pooling->spread(l, unit, walks, dy.typed_data(), places, spread);
-        dys = spread;
-      }
+      const float* dys = slopes(unit);
       Index count = l.pixels_of(unit, walks);
       if (apart) {
         float* bias = with_bias ? own + height * filters : nullptr;
@@ -413,7 +423,7 @@ void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& resu
         }
         if (with_bias)
           for (Index at = 0; at < columns; at += LANES)
-            keep(own + height * filters + column, column_sum(b + at, b_step, count), at);
+            keep(own + height * filters + column, column_sum(b + at, b_step, count, LANES), at);
       }
     }
   });

@@ -85,6 +85,14 @@ INLINE void put(float* y, const Tile& c, int i, Index n) {
 INLINE Index ceil_div(Index a, Index b) { return (a + b - 1) / b; }
 INLINE Index smaller(Index a, Index b) { return a < b ? a : b; }
 
+// Σ_p b[p] of `lanes` columns, for rows `step` apart, in two sums side by side.
+INLINE Vec column_sum(const float* b, Index step, Index count, Index lanes) {
+  Vec even = {}, odd = {};
+  Index p = 0;
+  for (; p + 2 <= count; p += 2, b += 2 * step) even += load_some(b, lanes), odd += load_some(b + step, lanes);
+  return even + odd + (p < count ? load_some(b, lanes) : Vec{});
+}
+
 // ---- B, packed ------------------------------------------------------------------------------------------
 // Panel p holds columns p · COLUMNS … of all k rows of B, row after row, with 0 beyond the last column.
 

@@ -156,6 +156,7 @@ struct Layout {
 // What a caller of `lay` wants beside.
 struct Wish {
   bool across = false;  // the rows of a tile may be images
+  bool bare = false;    // it sees to the edges itself
   Index whole = 1;      // bands are to be multiples of so many cells
   Index beside = 0;     // floats for each cell of the result that a piece keeps, too
 };
@@ -179,6 +180,7 @@ Layout lay(const Array& source, const Index* phases, const WalkOf& walk, const W
     if (count[a] > 1) l.axis = a;
     area *= count[a];
   }
+  l.padded = l.padded && !wish.bare;
   l.across = l.padded && wish.across && source.batch >= FEW_IMAGES;
   // Images whose pixels would push each other out of the cache are copied as well, a line further apart.
   if (l.across) l.padded = source.image * sizeof(float) % (PAGE / 2) == 0;
