@@ -150,6 +150,8 @@ class Chain(Layer):
         if input_shape is None:
             raise UsageError("build needs the shape of the input", at=birthplace(), fix="model.build((None, 784))")
         shape = tuple(input_shape)
+        if self.entry is not None:
+            check_fits(self, tuple(self.entry.batch_shape), shape)
         known = self.__dict__.get("shapes", []) if self.shape_in == shape else []
         shapes, dtype = [shape], self.input_dtype
         for i, layer in enumerate(self.chain):
@@ -174,6 +176,10 @@ class Chain(Layer):
     def layers(self):
         """The layers in order (a copy; the Input is not listed)."""
         return list(self.chain)
+
+    @layers.setter
+    def layers(self, value):
+        raise AttributeError("`layers` is a copy. Use `add()` and `pop()` to change the chain.")
 
     @property
     def input_shape(self):
@@ -227,6 +233,17 @@ class Chain(Layer):
         if not model.built and config.get("build_input_shape") and model.chain:
             model.build(config["build_input_shape"])
         return model
+
+
+def check_fits(chain, declared, shape):
+    """A UsageError if a chain is to be built for another shape than its Input declares."""
+    same = len(declared) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(declared, shape, strict=True)
+    )
+    if not same:
+        raise UsageError(
+            f"{chain.name} declares another input", at=birthplace(), saw=f"build({shape})", want=f"Input of {declared}"
+        )
 
 
 def every_layer(layer):
