@@ -47,6 +47,7 @@ conftest.skip_if_backend = skip_if_backend
 # private words of Keras's classes, said with ours
 Optimizer._clip_gradients = Optimizer.clip
 Optimizer._iterations = Optimizer.iterations
+Sequential._functional = property(lambda self: self if self.built and self.chain else None)
 Metric._dtype = property(lambda self: self.dtype)
 
 
@@ -120,7 +121,7 @@ NAMES = {
     "keras.src.backend.random": draws,
     "keras.src.backend.numpy": ops, "keras.src.backend.nn": ops, "keras.src.backend.math": ops,
     "keras.src.backend.linalg": ops, "keras.src.backend.image": ops, "version": lambda: "3.15.1",
-    "keras.ops": ops, "keras.src.ops": ops, "to_snake_case": naming.snake,
+    "to_snake_case": naming.snake,
     "keras.src.utils.module_utils.optree": OPTREE, "keras.src.utils.module_utils.dmtree": DMTREE,
     "KerasTensor": KerasTensor,
 }  # fmt: skip

@@ -102,6 +102,8 @@ def lookup(module, name):
     if own is not None:
         return own
     if module.startswith(OPS):
+        if on_disk(f"{module}.{name}"):
+            return importlib.import_module(f"{module}.{name}")
         return getattr(importlib.import_module("seriatim.ops"), name, None) or absent(f"{module}.{name}")
     here = area(module)
     if module == "keras.src.utils.module_utils":
