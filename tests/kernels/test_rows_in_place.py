@@ -99,9 +99,9 @@ def test_threads_train_as_one_after_another():
             model.get_weights()  # drawn now, by this seed
             yield model
 
-    wanted = [fitted(model, i) for i, model in enumerate(models())]
+    wanted = [fitted(model, i) for i, model in enumerate(list(models()))]
     with ThreadPoolExecutor(2) as threads:
-        found = list(threads.map(fitted, models(), range(2)))
+        found = list(threads.map(fitted, list(models()), range(2)))
     for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(wanted), strict=True):
         np.testing.assert_array_equal(a, b)
 
