@@ -1,5 +1,6 @@
 """The library of kernels: each level gives the right numbers, and whatever is wrong with one, the program goes on."""
 
+import ctypes
 import os
 import shutil
 import subprocess
@@ -71,6 +72,19 @@ def test_each_level_trains_to_the_same_numbers(level, plain):
     status, numbers = run(TRAIN, SERIATIM_KERNELS=level)
     assert status == f"CPU kernels: {level}"
     assert numbers == pytest.approx(plain, abs=1e-4)
+
+
+def test_a_library_that_is_there_loads():
+    """A name of `KERNELS` that its build does not know would turn all of them off, and skip their tests."""
+    if os.environ.get("SERIATIM_KERNELS") == "0":
+        pytest.skip("SERIATIM_KERNELS=0")
+    fitting = [level for level in library.LEVELS if library.fits(level) and library.path(level).exists()]
+    if not fitting:
+        pytest.skip("none is compiled for this machine")
+    assert library.ready(), library.status()
+    for level in fitting:
+        built = ctypes.CDLL(str(library.path(level)))
+        assert [name for name in library.KERNELS if not hasattr(built, name)] == [], f"{level}: python {build.__file__}"
 
 
 @pytest.mark.parametrize("asked", ["x86-64-v9", "yes"])
