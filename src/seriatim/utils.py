@@ -16,7 +16,11 @@ from .base.registry import (
     to_config,
 )  # fmt: skip
 from .base.report import DataError, Missing, UsageError
-from .data.source import PyDataset
+from .data.dataset import Dataset
+from .data.folders import audio_dataset_from_directory, image_dataset_from_directory, text_dataset_from_directory
+from .data.images import array_to_img, img_to_array, load_img, save_img
+from .data.series import split_dataset, timeseries_dataset_from_array
+from .data.source import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from .train.curves import history_svg
 from .train.picture import chain_svg
 from .train.summary import rows, totals
@@ -141,7 +145,10 @@ def deserialize_keras_object(config, custom_objects=None, **kwargs):
 
 
 __all__ = [
-    "PyDataset", "Sequence", "clear_session", "custom_object_scope", "deserialize_keras_object", "get_custom_objects",
-    "get_registered_name", "get_registered_object", "normalize", "pad_sequences", "plot_history", "plot_model",
-    "register_keras_serializable", "serialize_keras_object", "set_random_seed", "standardize_dtype", "to_categorical",
+    "Dataset", "PyDataset", "Sequence", "array_to_img", "audio_dataset_from_directory", "clear_session",
+    "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_registered_name",
+    "get_registered_object", "image_dataset_from_directory", "img_to_array", "load_img", "normalize",
+    "pack_x_y_sample_weight", "pad_sequences", "plot_history", "plot_model", "register_keras_serializable",
+    "save_img", "serialize_keras_object", "set_random_seed", "split_dataset", "standardize_dtype",
+    "text_dataset_from_directory", "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
 ]  # fmt: skip

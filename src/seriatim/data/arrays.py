@@ -4,6 +4,8 @@ Floor 2. Arrays, lists, pandas, polars, torch and TensorFlow tensors, SciPy spar
 keep their type (uint8 images travel as uint8); float64 becomes the float type of the settings.
 """
 
+import math
+
 import jax
 import numpy as np
 
@@ -86,17 +88,23 @@ def _narrow(array):
 
 
 def private(array):
-    """A copy of a NumPy array where the device reads it in place (aligned), for readers that run ahead.
+    """A copy of a NumPy array, for readers that run ahead.
 
     What yields batches may fill one buffer again and again; `jax.device_put` reads such a buffer late, or for ever.
     """
     if isinstance(array, jax.Array) or array.dtype.kind == "O":
         return array
-    room = np.empty(array.nbytes + ALIGNED, np.uint8)
-    start = -room.ctypes.data % ALIGNED
-    copy = room[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    copy = aligned(array.shape, array.dtype)
     copy[...] = array
     return copy
+
+
+def aligned(shape, dtype):
+    """An array to fill, where the device reads it in place."""
+    size = math.prod(shape) * np.dtype(dtype).itemsize
+    room = np.empty(size + ALIGNED, np.uint8)
+    start = -room.ctypes.data % ALIGNED
+    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def is_array(value):

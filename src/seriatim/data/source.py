@@ -13,6 +13,7 @@ import numpy as np
 
 from ..base.report import DataError, UsageError
 from .arrays import class_weights, is_array, private, to_array
+from .dataset import Dataset
 from .prefetch import close, from_processes, ordered, threads
 
 END = object()  # behind the last item of a pass
@@ -185,6 +186,8 @@ class Stream:
             pass
 
     def _pass(self, seed, number, shuffle):
+        if isinstance(self.source, Dataset):
+            return self.source.start(number)
         if not self.indexed:
             return iter(self.source)
         if self.length is None:
@@ -212,13 +215,13 @@ class Stream:
     def batch(self, item):
         if isinstance(item, dict):
             raise DataError("a batch must be x, (x, y) or (x, y, sample_weight)", saw="a dict")
-        parts = tuple(item) if isinstance(item, (tuple, list)) else (item,)
-        if not 1 <= len(parts) <= 3:
-            raise DataError("a batch must be x, (x, y) or (x, y, sample_weight)", saw=f"{len(parts)} parts")
-        x, y, w = (*parts, None, None)[:3]
-        x = private(self.read(x, "x"))
-        y = None if y is None else private(to_array(y, "y"))
-        w = None if w is None else private(to_array(w, "sample_weight"))
+        x, y, w = unpack_x_y_sample_weight(item)
+        mine = (
+            (lambda array: array) if isinstance(self.source, Dataset) else private
+        )  # elements of ours stay as they are
+        x = mine(self.read(x, "x"))
+        y = None if y is None else mine(to_array(y, "y"))
+        w = None if w is None else mine(to_array(w, "sample_weight"))
         if self.weights is not None:
             w = class_weights(self.weights, y, w)
         return Batch(x, y, w)
@@ -253,6 +256,21 @@ class Stream:
             with suppress(ValueError):  # at work on a thread that has been left: it ends with that
                 close(self.open)
             self.open = None
+
+
+def pack_x_y_sample_weight(x, y=None, sample_weight=None):
+    """x, (x, y) or (x, y, sample_weight): as a stream yields them."""
+    if y is None:
+        return (x,) if isinstance(x, (tuple, list)) else x
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def unpack_x_y_sample_weight(data):
+    """(x, y, sample_weight) of what a stream yields, with None for what is not there."""
+    data = tuple(data) if isinstance(data, (tuple, list)) else (data,)
+    if not 1 <= len(data) <= 3:
+        raise DataError("a batch must be x, (x, y) or (x, y, sample_weight)", saw=f"{len(data)} parts")
+    return (*data, None, None)[:3]
 
 
 def open_source(x, y=None, sample_weight=None, batch_size=None, class_weight=None, steps=None, read=to_array):

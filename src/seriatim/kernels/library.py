@@ -74,6 +74,12 @@ def _register(file):
         jax.ffi.register_ffi_target(name, target, platform="cpu")
 
 
+@functools.cache
+def function(name):
+    """A plain C function of the library that serves, or None. A call of it does not hold Python's lock."""
+    return getattr(ctypes.CDLL(str(path(_load()[0]))), PREFIX + name, None) if ready() else None
+
+
 def _why_missing(levels):
     """What the build left as its reason, or that nothing was built."""
     note = FOLDER / "none.txt"
