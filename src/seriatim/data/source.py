@@ -88,13 +88,11 @@ class Resident:
         """The rows in the order of this epoch: int32 (rows,), or None for as they are."""
         if not shuffle:
             return None
-        rng = np.random.default_rng((seed, epoch))
-        if shuffle == "batch":
-            order = np.arange(self.rows, dtype=np.int32)
-            for start in range(0, self.rows, self.batch_size):
-                rng.shuffle(order[start : start + self.batch_size])
-            return order
-        return rng.permutation(np.int32(self.rows)).astype(np.int32)
+        rng, order = np.random.default_rng((seed, epoch)), np.arange(self.rows, dtype=np.int32)
+        apart = self.batch_size if shuffle == "batch" else self.rows
+        for start in range(0, self.rows, apart):
+            rng.shuffle(order[start : start + apart])
+        return order
 
     def sample(self):
         """Something to read shapes and types from."""
