@@ -155,4 +155,41 @@ RECURRENT = [
     Case("ConvLSTM3D", {"filters": 2, "kernel_size": 2, "data_format": "channels_first"}, (2, 1, 3, 2, 3)),
 ]  # fmt: skip
 
-CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL + RECURRENT
+UNIT = {"value_range": (0, 1)}
+PLAIN = {
+    "half": "one place casts for all layers for pictures; four of them show it",
+    "gradient": "the slope is not what these are for; those that a network may stand before show it",
+}
+PICTURES = [
+    Case("Resizing", {"height": 3, "width": 7, "antialias": True}, (5, 6, 3)),
+    Case("Resizing", {"height": 4, "width": 8, "crop_to_aspect_ratio": True}, (5, 6, 2), "ids"),
+    Case("CenterCrop", {"height": 3, "width": 4}, (5, 6, 3), free_of=PLAIN),
+    Case("CenterCrop", {"height": 7, "width": 4}, (5, 6, 3), free_of=PLAIN),
+    Case("RandomCrop", {"height": 3, "width": 4}, (5, 6, 3)), Case("RandomFlip", {"seed": 3}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomRotation", {"factor": 0.2}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomTranslation", {"height_factor": 0.2, "width_factor": (-0.1, 0.3)}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomZoom", {"height_factor": 0.3, "data_format": "channels_first"}, (3, 4, 5)),
+    Case("RandomShear", {"x_factor": 0.2, "fill_mode": "constant"}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomPerspective", {"scale": 0.5}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomElasticTransform", {}, (8, 9, 3), free_of=PLAIN),
+    Case("RandomErasing", {"fill_value": [0.1, 0.2, 0.3]}, (8, 9, 3), free_of=PLAIN),
+    Case("RandomBrightness", {"factor": 0.2, **UNIT}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomContrast", {"factor": 0.2}, (4, 5, 3), free_of=PLAIN), Case("AutoContrast", UNIT, (4, 5, 3)),
+    Case("Equalization", {"bins": 16, **UNIT}, (4, 5, 3), free_of=PLAIN),
+    Case("ContrastLimitedAdaptiveHistogramEqualization", {"tile_grid_size": (2, 3), **UNIT}, (6, 5, 3), free_of=PLAIN),
+    Case("Solarization", {"threshold_factor": (0.2, 0.6), **UNIT}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomPosterization", {"factor": (3, 6), **UNIT}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomInvert", {"factor": 0.5, "value_range": (-1, 1)}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomGrayscale", {}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomColorDegeneration", {"factor": 0.5}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomHue", {"factor": 0.5, **UNIT}, (4, 5, 3)),
+    Case("RandomSaturation", {"factor": (0.3, 0.6), **UNIT}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomColorJitter", {"brightness_factor": 0.2, "hue_factor": 0.3}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomSharpness", {"factor": 0.7}, (4, 5, 3), free_of=PLAIN),
+    Case("RandomGaussianBlur", {"kernel_size": (3, 11)}, (12, 5, 3), free_of=PLAIN),
+    Case("RandAugment", UNIT, (4, 5, 3), free_of=PLAIN), Case("MixUp", {"alpha": 0.5}, (4, 5, 3), free_of=PLAIN),
+    Case("AugMix", {"all_ops": False, **UNIT}, (4, 5, 3), free_of=PLAIN),
+    Case("CutMix", {"factor": (0.5, 1.0)}, (4, 5, 3), free_of=PLAIN),
+]  # fmt: skip
+
+CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL + RECURRENT + PICTURES

@@ -108,8 +108,26 @@ def filled(layer, shape):
     return sizes
 
 
-class Noise(Layer):
-    """Abstract: y = x at rest; in training, `disturb(x, key)`. A seed is folded into the key of the step."""
+class Seeded(Layer):
+    """Abstract: a layer that draws, with its `seed` folded into the key of the step."""
+
+    seed = None
+
+    def own_key(self, key):
+        """The key of the step, made this layer's own by its seed."""
+        return key if self.seed is None else jax.random.fold_in(key, self.seed_word())
+
+    def seed_word(self):
+        seed = getattr(self.seed, "initial_seed", self.seed)  # of a Keras SeedGenerator
+        return seed if is_traced(seed) else np.uint32(operator.index(seed) % WORDS)
+
+    def entering(self, name, number):
+        """A seed as a word, so that the draws are the same."""
+        return np.uint32(number % WORDS) if name == "seed" else super().entering(name, number)
+
+
+class Noise(Seeded):
+    """Abstract: y = x at rest; in training, `disturb(x, key)`."""
 
     masking = "pass"
     strength: ClassVar[str] = "rate"  # the argument that, at 0, switches the layer off
@@ -117,17 +135,10 @@ class Noise(Layer):
     def forward(self, w, x, call):
         if not call.training or not disturbs(getattr(self, self.strength)):
             return x
-        key = call.key
-        return self.disturb(x, key if self.seed is None else jax.random.fold_in(key, self.seed_word()))
-
-    def seed_word(self):
-        seed = getattr(self.seed, "initial_seed", self.seed)  # of a Keras SeedGenerator
-        return seed if is_traced(seed) else np.uint32(operator.index(seed) % WORDS)
+        return self.disturb(x, self.own_key(call.key))
 
     def entering(self, name, number):
-        """A rate as the number of words that are let through, a seed as a word, so that the draws are the same."""
-        if name == "seed":
-            return np.uint32(number % WORDS)
+        """A rate as the number of words that are let through."""
         return np.uint32(chance(number)) if name == "rate" else super().entering(name, number)
 
     def disturb(self, x, key):
