@@ -14,9 +14,9 @@ from .utils import deserialize_keras_object, serialize_keras_object
 CustomObjectScope = custom_object_scope
 
 
-def save_weights(model, filepath, overwrite=True, **options):
+def save_weights(model, filepath, overwrite=True, max_shard_size=None, **options):
     """Write the weights alone; see `Sequential.save_weights`."""
-    Sequential.save_weights(model, filepath, overwrite, **options)
+    Sequential.save_weights(model, filepath, overwrite, max_shard_size, **options)
 
 
 def load_weights(model, filepath, skip_mismatch=False, **options):

@@ -16,16 +16,23 @@ from .base.registry import (
     to_config,
 )  # fmt: skip
 from .base.report import DataError, Missing, UsageError
+from .base.settings import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)  # fmt: skip
 from .data.dataset import Dataset
 from .data.folders import audio_dataset_from_directory, image_dataset_from_directory, text_dataset_from_directory
 from .data.images import array_to_img, img_to_array, load_img, save_img
 from .data.series import split_dataset, timeseries_dataset_from_array
 from .data.source import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
+from .layers.infer import KerasTensor
 from .train.curves import history_svg
 from .train.picture import chain_svg
 from .train.summary import rows, totals
 
 Sequence = PyDataset
+CustomObjectScope = custom_object_scope
 
 
 def set_random_seed(seed):
@@ -136,8 +143,13 @@ def serialize_keras_object(obj):
     return to_config(obj)
 
 
-def deserialize_keras_object(config, custom_objects=None, **kwargs):
-    """The object that a config describes; its family is read from the module it names."""
+def is_keras_tensor(x):
+    """Whether x is a shape and a dtype without data."""
+    return isinstance(x, KerasTensor)
+
+
+def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwargs):
+    """The object that a config describes; its family is read from the module it names. No code is ever run."""
     module = (config.get("module") or "keras.layers") if isinstance(config, dict) else "keras.layers"
     words = ("activation", "initializer", "regularizer", "constraint", "loss", "metric", "optimizer")
     family = next((word for word in words if word in module), "layer")
@@ -145,10 +157,12 @@ def deserialize_keras_object(config, custom_objects=None, **kwargs):
 
 
 __all__ = [
-    "Dataset", "PyDataset", "Sequence", "array_to_img", "audio_dataset_from_directory", "clear_session",
-    "custom_object_scope", "deserialize_keras_object", "get_custom_objects", "get_registered_name",
-    "get_registered_object", "image_dataset_from_directory", "img_to_array", "load_img", "normalize",
-    "pack_x_y_sample_weight", "pad_sequences", "plot_history", "plot_model", "register_keras_serializable",
-    "save_img", "serialize_keras_object", "set_random_seed", "split_dataset", "standardize_dtype",
-    "text_dataset_from_directory", "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
+    "CustomObjectScope", "Dataset", "PyDataset", "Sequence", "array_to_img", "audio_dataset_from_directory",
+    "clear_session", "custom_object_scope", "deserialize_keras_object", "disable_interactive_logging",
+    "enable_interactive_logging", "get_custom_objects", "get_registered_name", "get_registered_object",
+    "image_dataset_from_directory", "img_to_array", "is_interactive_logging_enabled", "is_keras_tensor", "load_img",
+    "normalize", "pack_x_y_sample_weight", "pad_sequences", "plot_history", "plot_model",
+    "register_keras_serializable", "save_img", "serialize_keras_object", "set_random_seed", "split_dataset",
+    "standardize_dtype", "text_dataset_from_directory", "timeseries_dataset_from_array", "to_categorical",
+    "unpack_x_y_sample_weight",
 ]  # fmt: skip

@@ -79,9 +79,9 @@ def register_keras_serializable(package="Custom", name=None):
     return decorate
 
 
-def get_registered_name(member):
+def get_registered_name(obj):
     """The name under which a class or function is written into files."""
-    return _custom_names.get(member, member.__name__)
+    return _custom_names.get(obj, obj.__name__)
 
 
 def get_registered_object(name, custom_objects=None, module_objects=None):
@@ -98,10 +98,10 @@ def get_custom_objects():
 
 
 @contextmanager
-def custom_object_scope(objects):
-    """Within the block, the names in `objects` are known to loading and to string arguments."""
+def custom_object_scope(custom_objects):
+    """Within the block, the names in `custom_objects` are known to loading and to string arguments."""
     before = dict(_custom)
-    _custom.update(objects or {})
+    _custom.update(custom_objects or {})
     try:
         yield
     finally:

@@ -46,9 +46,9 @@ def image_data_format():
     return _now["image_data_format"]
 
 
-def set_image_data_format(value):
+def set_image_data_format(data_format):
     """Set "channels_last" or "channels_first" for layers made from now on."""
-    _now["image_data_format"] = one_of("image_data_format", value, ("channels_last", "channels_first"))
+    _now["image_data_format"] = one_of("image_data_format", data_format, ("channels_last", "channels_first"))
 
 
 def is_interactive_logging_enabled():
@@ -76,9 +76,9 @@ def max_epochs():
     return _limit("max_epochs", "KERAS_MAX_EPOCHS")
 
 
-def set_max_epochs(value):
+def set_max_epochs(max_epochs):
     """Let no fit run more epochs than this (None: no limit)."""
-    _now["max_epochs"] = value
+    _now["max_epochs"] = max_epochs
 
 
 def max_steps_per_epoch():
@@ -86,9 +86,9 @@ def max_steps_per_epoch():
     return _limit("max_steps_per_epoch", "KERAS_MAX_STEPS_PER_EPOCH")
 
 
-def set_max_steps_per_epoch(value):
+def set_max_steps_per_epoch(max_steps_per_epoch):
     """Let no epoch run more steps than this (None: no limit)."""
-    _now["max_steps_per_epoch"] = value
+    _now["max_steps_per_epoch"] = max_steps_per_epoch
 
 
 def policy_name():
