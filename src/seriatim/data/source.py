@@ -30,10 +30,11 @@ class Batch(NamedTuple):
 class PyDataset:
     """Batches by number: subclass, and write `__getitem__(i) -> (x, y)` and `__len__` (Keras's PyDataset).
 
-    While fit, evaluate and predict run, up to `max_queue_size` batches are made ahead, in the order in which they are
-    used, by `workers` threads, or by processes with use_multiprocessing=True (for Python code that computes much; the
-    object must pickle, and each process has a copy of it). workers=0 makes each batch when it is needed, on no other
-    thread; Keras does so for workers=1 too. An endless one has the `num_batches` None, and fit takes steps_per_epoch.
+    While fit, evaluate and predict run, batches are made ahead, in the order in which they are used, by `workers`
+    threads, or by processes with use_multiprocessing=True (for Python code that computes much; the object must pickle,
+    and each process has a copy of it). Several workers are up to `max_queue_size` batches ahead, one is up to three.
+    workers=0 makes each batch when it is needed, on no other thread; Keras does so for workers=1 too. An endless one
+    has the `num_batches` None, and fit takes steps_per_epoch.
     """
 
     workers, use_multiprocessing, max_queue_size = 1, False, 10  # where a subclass has not called super().__init__()
@@ -214,12 +215,11 @@ class Stream:
         if isinstance(item, dict):
             raise DataError("a batch must be x, (x, y) or (x, y, sample_weight)", saw="a dict")
         x, y, w = unpack_x_y_sample_weight(item)
-        mine = (
-            (lambda array: array) if isinstance(self.source, Dataset) else private
-        )  # elements of ours stay as they are
-        x = mine(self.read(x, "x"))
-        y = None if y is None else mine(to_array(y, "y"))
-        w = None if w is None else mine(to_array(w, "sample_weight"))
+        x = self.read(x, "x")
+        y = None if y is None else to_array(y, "y")
+        w = None if w is None else to_array(w, "sample_weight")
+        if not isinstance(self.source, Dataset):  # whose elements nobody fills again
+            x, y, w = (None if part is None else private(part) for part in (x, y, w))
         if self.weights is not None:
             w = class_weights(self.weights, y, w)
         return Batch(x, y, w)
