@@ -20,6 +20,7 @@ from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
 from .layers.chain import Chain, every_layer, run
 from .layers.contract import MASK, PENALTY, Call, is_shape
+from .layers.host import rows_of
 from .layers.infer import KerasTensor
 from .layers.variable import is_traced
 from .train import fit as training
@@ -148,13 +149,25 @@ class Sequential(Chain):
         if not self.chain:
             raise UsageError(f"{self.name} has no layers", at=birthplace(), fix="model.add(…)")
         x = self.conform(sample).x
-        if not self.built:
+        if not self.built:  # a chain with host layers is built where the rows are read
             self.build((None, *x.shape[1:]))
 
     def conform(self, batch):
         """A batch whose x has the rank the chain declares."""
-        x = self.mend(batch.x)
+        x = batch.x if self.host else self.mend(batch.x)
         return batch if x is batch.x else batch._replace(x=x)
+
+    def read(self, x, what="x"):
+        """x as numbers: one array, as the host layers at the head of the chain leave it, if there are any."""
+        if not self.host:
+            return to_array(x, what)
+        x = rows_of(x, self)
+        if x.ndim == 0:
+            raise DataError(f"{what} is a single value", at=birthplace(), saw=repr(x.item()), want="rows")
+        x = self.mend(x)
+        if not self.built:
+            self.build((None, *x.shape[1:]))
+        return self.feed(x)
 
     def mend(self, x):
         """x with the rank the chain declares: a missing or extra axis of size 1 is added or taken away."""
@@ -252,11 +265,13 @@ class Sequential(Chain):
 
     def is_small(self, x):
         """One row on the fast path: nothing to split, nothing to show."""
-        return self.built and x.ndim == len(self.shape_in) and len(x) == 1 and x.dtype.kind in "fiu"
+        return self.built and not self.host and x.ndim == len(self.shape_in) and len(x) == 1 and x.dtype.kind in "fiu"
 
     def forward_rows(self, x):
         """The prediction for some rows, padded to a power of two so that few programs serve all sizes."""
-        x, forward = self.mend(x), self.forward_pass()
+        if self.host and x.dtype.kind not in "iufb":
+            return x  # the strings of a chain that ends on the host
+        x, forward = x if self.host else self.mend(x), self.forward_pass()
         rows, padded = len(x), forward.rowwise and len(x) & (len(x) - 1)
         if padded:
             room = 1 << rows.bit_length()
@@ -305,12 +320,12 @@ class Sequential(Chain):
 
     def predict_on_batch(self, x):
         """The outputs for one batch, in one call."""
-        batch = Batch(to_array(x, "x"))
+        batch = Batch(self.read(x))
         self.ready_to_predict(batch)
         return self.forward_rows(batch.x)
 
     def one_batch(self, x, y, sample_weight, class_weight):
-        x, y = to_array(x, "x"), None if y is None else to_array(y, "y")
+        x, y = self.read(x), None if y is None else to_array(y, "y")
         w = None if sample_weight is None else to_array(sample_weight, "sample_weight")
         if class_weight is not None:
             w = class_weights(class_weight, y, w)
@@ -332,9 +347,9 @@ class Sequential(Chain):
             return super().__call__(x, training, mask)
         if isinstance(x, KerasTensor):
             return super().__call__(x)
-        x = x if is_traced(x) else to_array(x, "x")
+        x = x if is_traced(x) else self.read(x)
         self.ready_to_predict(Batch(x))
-        x = self.mend(x)
+        x = x if self.host else self.mend(x)
         if not training and mask is None and not is_traced(x):
             y, moved = self.forward_pass()(x)
         else:

@@ -192,4 +192,28 @@ PICTURES = [
     Case("CutMix", {"factor": (0.5, 1.0)}, (4, 5, 3), free_of=PLAIN),
 ]  # fmt: skip
 
-CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL + RECURRENT + PICTURES
+COUNTED = {
+    "half": "numbers of categories and counts leave in types of their own",
+    "gradient": "there is no slope through a category",
+}
+STEEP = {"gradient": "near silence a modulus bends within the difference: beside Keras in tests/parity/test_signal.py"}
+CATEGORIES = [
+    Case("CategoryEncoding", {"num_tokens": 7}, (4,), "ids", free_of=COUNTED),
+    Case("CategoryEncoding", {"num_tokens": 7, "output_mode": "count"}, (4,), "ids", free_of=COUNTED),
+    Case("CategoryEncoding", {"num_tokens": 7, "output_mode": "one_hot"}, (1,), "ids", free_of=COUNTED),
+    Case("Discretization", {"bin_boundaries": [0.0, 0.5, 1.0]}, (4,), free_of=COUNTED),
+    Case("Discretization", {"bin_boundaries": [0.0, 0.5], "output_mode": "multi_hot"}, (4,)),
+    Case("Hashing", {"num_bins": 3}, (4,), "ids", free_of=COUNTED),
+    Case("Hashing", {"num_bins": 3, "output_mode": "count"}, (4,), "ids", free_of=COUNTED),
+    Case("IntegerLookup", {"vocabulary": [1, 3, 5]}, (4,), "ids", free_of=COUNTED),
+    Case("IntegerLookup", {"vocabulary": [1, 3, 5], "output_mode": "multi_hot"}, (4,), "ids", free_of=COUNTED),
+    Case("StringLookup", {"vocabulary": ["a", "b"], "invert": True}, (4,), "ids", free_of=COUNTED),
+]
+SIGNALS = [
+    Case("MelSpectrogram", {"fft_length": 16, "sequence_stride": 8, "num_mel_bins": 4}, (64,)),
+    Case("STFTSpectrogram", {"frame_length": 16, "frame_step": 8, "padding": "same"}, (40, 2), free_of=STEEP),
+    Case("STFTSpectrogram", {"mode": "stft", "frame_length": 8, "expand_dims": True}, (40, 2)),
+]
+
+CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL + RECURRENT + PICTURES + CATEGORIES
+CASES += SIGNALS

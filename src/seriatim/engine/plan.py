@@ -92,7 +92,8 @@ def identity(member):
     if getattr(member, "keras_style", False) and getattr(member, "family", "") == "layer":
         return member  # code written by a user may read any attribute
     try:
-        config = json.dumps(_nameless(to_config(member)), sort_keys=True, default=repr)
+        written = member.program_config() if hasattr(member, "program_config") else to_config(member)
+        config = json.dumps(_nameless(written), sort_keys=True, default=repr)
     except SeriatimErrors:
         return member
     functions = tuple(v for v in vars(member).values() if callable(v) and not hasattr(v, "get_config"))

@@ -33,6 +33,13 @@ def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=T
             fix="save_weights(path), or save('model.keras')",
         )  # fmt: skip
     take = layout.take_legacy if old else layout.take
+    named = isinstance(filepath, (str, os.PathLike))
+    beside = next((group for group in layout.groups(model) if layout.assets(group.owner)), None)
+    if beside and named and zipped is not False and not path.endswith(".keras"):
+        raise FileError(
+            f"{path}: this format has no room for the vocabulary of {beside.name}", saw=path, want=".keras",
+            fix="model.save('model.keras'), or vocabulary=layer.get_vocabulary() where the layer is made",
+        )  # fmt: skip
     door.write(filepath, take(model, config, optimizer), zipped=zipped is not False)
 
 

@@ -93,6 +93,7 @@ def _plan_places(model, record, where, skip, work):
         if load is not None:
             work.stores.append((load, {name: record.arrays[place] for name, place in here.items()}))
             used |= set(here.values())
+            _plan_assets(group, record, work, problems)
             continue
         for place, view in group.places().items():
             word = word_for(view, names)

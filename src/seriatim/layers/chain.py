@@ -9,8 +9,10 @@ from ..base import registry
 from ..base.report import UsageError, birthplace
 from .contract import MASK, PENALTY, under, within
 from .core import InputLayer
-from .infer import output_shape
+from .host import rows_of
+from .infer import KerasTensor, output_shape
 from .layer import Layer
+from .variable import is_traced
 
 
 def run(layers, arrays, x, call):
@@ -40,6 +42,7 @@ class Chain(Layer):
     def __init__(self, layers=None, trainable=True, name=None):
         self.chain, self.entry = [], None
         self.shapes, self.shape_in, self.shape_out = [], None, None
+        self.look()
         Layer.__init__(self, name=name, trainable=trainable)
         for layer in [layers] if isinstance(layers, Layer) else layers or []:
             self.attach(layer)
@@ -48,6 +51,19 @@ class Chain(Layer):
     @property
     def children(self):
         return {str(i): layer for i, layer in enumerate(self.chain)}
+
+    def look(self):
+        """Whether a layer at the head runs on the host, and whether something is left for the compiled program."""
+        self.host = any(layer.host for layer in self.chain)
+        self.traced = any(layer.traced for layer in self.chain)
+
+    def feed(self, x):
+        """The rows as the host layers at the head leave them."""
+        for layer in self.chain:
+            if not layer.host:
+                break
+            x = layer.feed(x)
+        return x
 
     def inner_shapes(self, shape):
         if self.shape_in == shape:
@@ -111,7 +127,15 @@ class Chain(Layer):
                 f"two layers are called {layer.name!r}", at=birthplace(),
                 saw=f"{layer!r} beside {self.get_layer(layer.name)!r}", want="unique names",
             )  # fmt: skip
+        before = next((other for other in self.chain if other.traced), None) if layer.host else None
+        if before is not None:
+            raise UsageError(
+                f"{layer.name} ({type(layer).__name__}) runs on the host, before the compiled program", at=birthplace(),
+                saw=f"it stands behind {before.name} ({type(before).__name__})",
+                want="layers of strings and vocabularies at the head of the chain",
+            )  # fmt: skip
         self.chain.append(layer)
+        self.look()
         self.touch()
 
     def pop(self, rebuild=True):
@@ -119,6 +143,7 @@ class Chain(Layer):
         if not self.chain:
             raise UsageError("there is no layer to take off", at=birthplace(), saw="an empty chain")
         layer = self.chain.pop()
+        self.look()
         self.touch()
         if rebuild and self.shape_in is not None:
             self.shape_out = self.shapes[len(self.chain)] if self.chain else self.shape_in
@@ -223,7 +248,13 @@ class Chain(Layer):
         return config
 
     def implied_entry(self):
-        return InputLayer(batch_shape=self.shape_in, name="input_layer")
+        dtype = getattr(self.chain[0], "takes", None) if self.chain else None
+        return InputLayer(batch_shape=self.shape_in, name="input_layer", dtype=dtype)
+
+    @property
+    def takes(self):
+        """The dtype of an Input before it, where its first layer says so."""
+        return getattr(self.chain[0], "takes", None) if self.chain else None
 
     @classmethod
     def from_config(cls, config, custom_objects=None):
@@ -233,6 +264,39 @@ class Chain(Layer):
         if not model.built and config.get("build_input_shape") and model.chain:
             model.build(config["build_input_shape"])
         return model
+
+
+class Pipeline(Chain):
+    """y = layers[-1](… layers[0](x)): preparing layers as one, in training mode unless told otherwise.
+
+    >>> from seriatim.layers import Normalization, Rescaling
+    >>> Pipeline([Rescaling(0.5), Rescaling(1.0, offset=1.0)])(jax.numpy.array([[2.0]])).tolist()
+    [[2.0]]
+    """
+
+    def __init__(self, layers, name=None):
+        super().__init__(layers, name=name)
+
+    def __call__(self, x, training=True, mask=None):
+        """The output for `x`."""
+        if isinstance(x, KerasTensor) or is_traced(x):
+            return super().__call__(x, training, mask)
+        return super().__call__(self.feed(rows_of(x, self)) if self.host else x, training, mask)
+
+    def get_config(self):
+        return {"layers": [registry.to_config(layer) for layer in self.chain], "name": self.name}
+
+    def source(self):
+        name = "" if self.auto_named else f", name={self.name!r}"
+        return f"{type(self).__name__}([{', '.join(layer.source() for layer in self.chain)}]{name})"
+
+    @classmethod
+    def from_config(cls, config, custom_objects=None):
+        """The pipeline that `get_config` described."""
+        written = config.get("layers")
+        if not isinstance(written, (list, tuple)):
+            raise UsageError("the config of a Pipeline has a list of layers", saw=f"layers={written!r}")
+        return cls([registry.from_config("layer", item, custom_objects) for item in written], config.get("name"))
 
 
 def check_fits(chain, declared, shape):
@@ -251,3 +315,6 @@ def every_layer(layer):
     yield layer
     for child in layer.children.values():
         yield from every_layer(child)
+
+
+registry.add("layer", Pipeline)

@@ -29,6 +29,11 @@ class Inner(Field):
         layer = Named("layer").read(value, owner)
         if not isinstance(layer, Layer):
             raise Refused
+        if layer.host:
+            raise UsageError(
+                f"{layer.name} ({type(layer).__name__}) runs on the host, at the head of a chain",
+                saw=f"it stands inside of a {type(owner).__name__}", fix="put it before, as a layer of its own",
+            )  # fmt: skip
         built_for = (value.get("build_config") or {}).get("input_shape") if isinstance(value, dict) else None
         if built_for is not None:
             layer.build(tuple(built_for))

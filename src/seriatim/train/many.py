@@ -226,6 +226,11 @@ class Training:
     """The stacked states of all members, and the epochs over them."""
 
     def __init__(self, models, train, validation=None, shuffle=True, watchers=()):
+        if models[0].host:
+            raise UsageError(
+                "fit_many trains on numbers", saw=f"{models[0].chain[0].name}, a layer that runs on the host",
+                fix="let the host layers read the rows first: x = layer.feed(x), and build the models without them",
+            )  # fmt: skip
         self.models, self.train, self.validation, self.shuffle = models, train, validation, shuffle
         self.plan = check(models)
         places, numbers = numbers_of([model.programs.plan for model in models])
