@@ -244,7 +244,7 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
     steps, labels = jnp.arange(output.shape[1]), jnp.arange(target.shape[1])
     return optax.ctc_loss(
         output, (steps >= jnp.asarray(output_length)[:, None]).astype(output.dtype), target,
-        (labels >= jnp.asarray(target_length)[:, None]).astype(output.dtype), mask_index,
+        (labels >= jnp.asarray(target_length)[:, None]).astype(output.dtype), blank_id=mask_index,
     )  # fmt: skip
 
 
