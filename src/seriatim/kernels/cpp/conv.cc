@@ -4,8 +4,8 @@
 //
 // Nothing is unrolled into a matrix first: every result is a product whose rows lie where slide.h says.
 #include "depthwise.h"
-#include "places.h"
-#include "slide.h"
+#include "few.h"
+#include "pooled.h"
 #include "winograd.h"
 
 namespace {
@@ -14,11 +14,6 @@ thread_local Scratch kernel_panels;                  // the caller's
 thread_local Scratch packed_dy, own_runs, unpooled;  // each thread's own
 
 // ---- tiles ------------------------------------------------------------------------------------------------
-
-// Taps that lie side by side in memory: `length` floats at `from` in the source, on rows of the kernel from `row` on.
-struct Run {
-  Index from, length, row;
-};
 
 // c[i] += Σ_runs Σ_k rows[i][from + k] · panel[row + k], for R rows of V vectors.
 template <int R, int V>
@@ -66,7 +61,7 @@ struct Pass {
   Walk walks[AXES];
   Index *taps, *reads, *writes, count;
   Run* runs;  // of a cell whose window lies within what is read
-  float* panels;
+  float *panels, *dots;  // dots: filter by filter, if there are few
   bool joined;  // the taps along the last axis lie side by side
 
   // The runs of the cells whose taps along each axis are these.
@@ -79,74 +74,6 @@ struct Pass {
           list[n++] = {taps[t], together * deep, t * deep};
         }
     return n;
-  }
-};
-
-// Windows side by side over a result that is never written: a piece of it is kept only until their largest cells are
-// found, or made from the slopes of these.
-struct Pooling {
-  Index size[AXES];
-  Array y, result;  // the largest cells, and all of them
-
-  Pooling(Numbers size, Numbers y) : size{size[0], size[1], size[2]}, y(y), result(this->y.widened(this->size)) {}
-
-  // What a piece is to be like.
-  Wish wish() const {
-    Wish w;
-    w.beside = result.channels;
-    for (int a = AXES - 1; a >= 0; a--)
-      if (result.size[a] > 1) w.whole = size[a];
-    return w;
-  }
-  // From image to image of a piece of the result.
-  Index image(const Layout& l) const { return l.bands == 1 ? result.image : l.band * result.step[l.axis]; }
-
-  // body(at, window, n) for n channels of each window of a piece: where they lie in y, and where the
-  // window's first cell lies in the piece.
-  template <typename Body>
-  void each_window(const Layout& l, Index piece, const Walk* walks, const Body& body) const {
-    Index count[AXES], at = l.first_image(piece) * y.image + l.first_cell(piece) / size[l.axis] * y.step[l.axis];
-    for (int a = 0; a < AXES; a++) count[a] = l.cells_of(piece, walks, a) / size[a];
-    for (Index i = 0; i < l.images_of(piece); i++)
-      for (Index p = 0; p < count[0]; p++)
-        for (Index q = 0; q < count[1]; q++)
-          for (Index r = 0; r < count[2]; r++) {
-            Index pixel = at + i * y.image + p * y.step[0] + q * y.step[1] + r * y.step[2];
-            Index window = i * image(l) + p * size[0] * result.step[0] + q * size[1] * result.step[1] +
-                           r * size[2] * result.step[2];
-            for (Index c = 0; c < y.channels; c += LANES)
-              body(pixel + c, window + c, smaller(y.channels - c, LANES));
-          }
-  }
-  // body(offset, place) for each cell of a window.
-  template <typename Body>
-  INLINE void each_cell(const Body& body) const {
-    int32_t place = 0;
-    for (Index s = 0; s < size[0]; s++)
-      for (Index t = 0; t < size[1]; t++)
-        for (Index u = 0; u < size[2]; u++)
-          body(s * result.step[0] + t * result.step[1] + u * result.step[2], place++);
-  }
-
-  void find(const Layout& l, Index piece, const Walk* walks, const float* z, bool rectify, float* to,
-            uint8_t* places) const {
-    each_window(l, piece, walks, [&](Index at, Index window, Index lanes) {
-      Largest largest(0);
-      each_cell([&](Index offset, int32_t place) { largest.meet(load_some(z + window + offset, lanes), place); });
-      if (rectify) largest.rectify();
-      store_some(to + at, largest.value, lanes);
-      store_places(places + at, largest.place, lanes);
-    });
-  }
-  void spread(const Layout& l, Index piece, const Walk* walks, const float* dy, const uint8_t* places,
-              float* dz) const {
-    each_window(l, piece, walks, [&](Index at, Index window, Index lanes) {
-      Vec slope = load_some(dy + at, lanes);
-      IntVec largest = load_places(places + at, lanes);
-      each_cell([&](Index offset, int32_t place) {
-        store_some(dz + window + offset, select(largest == place, slope, Vec{}), lanes);
-      });
-    });
   }
 };
 
@@ -171,8 +98,9 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
   Index* kernel_taps = free + passes * PASS;
   free = kernel_taps + taps;
   Index panel_size = deep * COLUMNS, all_panels = groups * panels * panel_size;
-  float* packed = kernel_panels.floats(all_panels * (taps + (blocks ? PARTS : 0)));
-  float* transformed = packed + all_panels * taps;
+  bool dots = groups == 1 && few(wide, deep);
+  float* packed = kernel_panels.floats(all_panels * (taps + (blocks ? PARTS : 0)) + dots * taps * deep * wide);
+  float* transformed = packed + all_panels * taps;  // or the dots
 
   Index done = 0;
   for (Index n = 0; n < passes; n++) {
@@ -193,6 +121,9 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
       for (Index t = 0; t < count; t++) pack(own[t], p / panels, p % panels * COLUMNS, panel + t * panel_size);
       if (blocks) transform_kernel(panel, panel_size, transformed + p * panel_size, all_panels);
     });
+    here.dots = transformed + done * deep * wide;
+    for (Index f = 0; dots && f < wide; f++)
+      for (Index k = 0; k < count * deep; k++) here.dots[f * count * deep + k] = here.panels[k * COLUMNS + f];
     if (blocks) break;  // there is but one pass, and no list of cells
     done += count;
     here.joined = groups == 1 && w[2].taps > 1 && w[2].apart * l.step[2] == deep;
@@ -236,7 +167,12 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
           Tile c = start;
           const float* rows[ROWS];
           for (Index r = 0; r < high; r++) rows[r] = own + reads[r];
-          with_tile(high, columns, [&](auto r, auto v) { add_runs<r, v>(c, rows, runs, count, panel); });
+          if (dots) {
+            for (int f = 0; f < wide; f++)
+              with_tile(high, 1, [&](auto r, auto) { add_dots<r>(c, f, rows, runs, count, here.dots + f * k); });
+          } else {
+            with_tile(high, columns, [&](auto r, auto v) { add_runs<r, v>(c, rows, runs, count, panel); });
+          }
           for (Index r = 0; r < high; r++) {
             if (rectify && kept == nullptr) c.at[r][0] = relu(c.at[r][0]), c.at[r][1] = relu(c.at[r][1]);
             put(base + writes[r] + column, c, r, columns);
@@ -385,7 +321,8 @@ void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& resu
 
   double work = 2.0 * result.batch * result.image * height;
   bool apart = depthwise(source, result, window), with_bias = dbias->element_count();
-  if (apart) parts = 1;
+  bool dots = groups == 1 && few(filters, deep);
+  if (apart || dots) parts = 1;
   each(pool, shares * parts, work, [&](Index piece) {
     Index share = piece / parts, part = piece % parts;
     float* own = sums + share * size;
@@ -396,6 +333,13 @@ void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& resu
       if (apart) {
         float* bias = with_bias ? own + height * filters : nullptr;
         sum_apart(box, dys, filters, tap, taps, reads, count, unit == first, own, bias);
+        continue;
+      }
+      if (dots) {
+        sum_dots(box, dys, filters, tap, taps, deep, reads, count, unit == first, own);
+        float* bias = own + height * filters;
+        Vec sum = column_sum(dys, filters, count, filters);
+        if (with_bias) store_some(bias, unit == first ? sum : load_some(bias, filters) + sum, filters);
         continue;
       }
       for (Index p = part * panels / parts; p < (part + 1) * panels / parts; p++) {

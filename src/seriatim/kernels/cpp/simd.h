@@ -61,10 +61,13 @@ INLINE void store_some(float* p, Vec v, Index n) {
 #endif
 }
 
+// Halves are added to each other until one number is left.
 INLINE float sum(Vec v) {
-  float total = 0;
-  for (int i = 0; i < LANES; i++) total += v[i];
-  return total;
+  float part[LANES];
+  memcpy(part, &v, sizeof(v));
+  for (int half = LANES / 2; half; half /= 2)
+    for (int i = 0; i < half; i++) part[i] += part[i + half];
+  return part[0];
 }
 
 // max(x, 0), which leaves NaN as it is: a run that diverges must not look healthy.

@@ -50,6 +50,11 @@ struct Window {
   Index taps[AXES], stride[AXES], dilation[AXES], before[AXES], groups;
 };
 
+// Taps that lie side by side in memory: `length` floats at `from` in the source, on rows of the kernel from `row` on.
+struct Run {
+  Index from, length, row;
+};
+
 // What the cells of a result read along one axis: cell m of `count` lies at start + m · write, and is a sum over
 // `taps` cells of the source, at m · read + offset + t · apart, weighed by the kernel's taps first + t · next.
 struct Walk {
