@@ -18,6 +18,7 @@ from .data.source import Batch
 from .engine.forward import Forward, device_arrays, is_stateful
 from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
+from .layers.augment import augments
 from .layers.chain import Chain, every_layer, run
 from .layers.contract import MASK, PENALTY, Call, is_shape
 from .layers.host import rows_of
@@ -350,12 +351,13 @@ class Sequential(Chain):
         x = x if is_traced(x) else self.read(x)
         self.ready_to_predict(Batch(x))
         x = x if self.host else self.mend(x)
-        if not training and mask is None and not is_traced(x):
+        unsaid = training is None and augments(every_layer(self))
+        if not training and not unsaid and mask is None and not is_traced(x):
             y, moved = self.forward_pass()(x)
         else:
-            root = jax.random.key(settings.next_seed()) if training else None
+            root = jax.random.key(settings.next_seed()) if training or unsaid else None
             x = x if is_traced(x) else jnp.asarray(x)
-            y, moved, _ = run(self.chain, self.device_arrays(), x, Call(bool(training), root, mask))
+            y, moved, _ = run(self.chain, self.device_arrays(), x, Call(None if unsaid else bool(training), root, mask))
         if any(moved) and not is_traced(x):
             self.keep_state([{n: a for n, a in new.items() if n not in (MASK, PENALTY)} for new in moved])
         return y

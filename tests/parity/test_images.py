@@ -297,6 +297,8 @@ def test_in_a_chain(tmp_path):
     assert losses == fitted()[2]
     first = model.predict(x, verbose=0)
     np.testing.assert_array_equal(first, model.predict(x, verbose=0))
+    flip = seriatim.Sequential([layers.RandomFlip()])  # called without a word about training: as in Keras, it augments
+    assert not np.array_equal(flip(x), x) and np.array_equal(flip(x, training=False), x)
     model.save(tmp_path / "pictures.keras")
     again = seriatim.models.load_model(tmp_path / "pictures.keras")
     np.testing.assert_array_equal(first, again.predict(x, verbose=0))

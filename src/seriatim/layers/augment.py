@@ -148,7 +148,8 @@ class ImageLayer(Seeded, keyword=True):
     # ---- in a chain ----
 
     def forward(self, w, x, call):
-        return self.flow({"images": x}, self.own_key(call.key) if call.training else None)["images"]
+        rest = call.training is not None and not call.training  # None: a chain called, and nobody said
+        return self.flow({"images": x}, None if rest else self.own_key(call.key))["images"]
 
     def flow(self, data, key):
         """The entries of `data` after one draw; at rest, there is no key."""
@@ -279,6 +280,11 @@ def as_arrays(drawn):
 
 def first_to_last_shape(shape, data_format):
     return shape if data_format == "channels_last" else (shape[0], *shape[2:], shape[1])
+
+
+def augments(layers):
+    """Whether one of these layers draws: a chain with one, called, augments unless told not to, as in Keras."""
+    return any(isinstance(layer, ImageLayer) and "seed" in layer.constructor for layer in layers)
 
 
 class Frozen:

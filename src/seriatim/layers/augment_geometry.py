@@ -3,7 +3,7 @@
 Floor 2. Each picture has its own draw. Segmentation masks go the same way, every cell still one of the classes.
 """
 
-from typing import Annotated, ClassVar
+from typing import Annotated, Any
 
 import jax
 import jax.numpy as jnp
@@ -62,13 +62,13 @@ class RandomFlip(ImageLayer):
         axes = {"horizontal": (2,), "vertical": (1,), "horizontal_and_vertical": (1, 2)}[self.mode]
         return jnp.where(drawn["flips"], jnp.flip(x, axes), x)
 
-    remask = change
+    def remask(self, masks, drawn):
+        return self.change(masks, drawn)
 
 
 class Warp(ImageLayer):
     """Abstract: each picture looked at through a transform (b, 8) of its own (`math.warps.affine_transform`)."""
 
-    interpolation: ClassVar[str]
     fill_mode = "reflect"
 
     def transform(self, drawn, shape):
@@ -134,8 +134,8 @@ class RandomZoom(Warp):
     width_factor=None zooms width and height alike.
     """
 
-    height_factor: Annotated[object, Zoom]
-    width_factor: Annotated[object, Optional(Zoom)] = None
+    height_factor: Annotated[Any, Zoom]
+    width_factor: Annotated[Any, Optional(Zoom)] = None
     fill_mode: Fills = "reflect"
     interpolation: Looks = "bilinear"
     seed: Seed = None
@@ -260,7 +260,7 @@ class RandomErasing(ImageLayer):
 
     factor: Share = 1.0
     scale: Share = (0.02, 0.33)
-    fill_value: Annotated[object, Optional(Fill())] = None
+    fill_value: Annotated[Any, Optional(Fill())] = None
     value_range: ValueRange = (0, 255)
     seed: Seed = None
     data_format: Format = None

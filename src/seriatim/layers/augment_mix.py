@@ -251,7 +251,8 @@ class CutMix(Mixture):
     def change(self, x, drawn):
         return jnp.where(drawn["batch_masks"], x[drawn["permutation_order"]], x)
 
-    remask = change
+    def remask(self, masks, drawn):
+        return self.change(masks, drawn)
 
 
 registry.add("layer", RandAugment, AugMix, MixUp, CutMix)
