@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 
 from .base.names import reset
-from .base.settings import epsilon, floatx, image_data_format, set_epsilon, set_floatx, set_image_data_format
-from .config import backend
+from .base.settings import epsilon, floatx, image_data_format, set_epsilon, set_image_data_format
+from .config import backend, set_floatx
 
 _prefixes = {}
 

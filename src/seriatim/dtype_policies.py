@@ -1,8 +1,9 @@
 """`seriatim.dtype_policies`: which dtype weights are kept in, and which one layers compute in. Floor 6."""
 
-from .base.policy import DTypePolicy, read_policy, write_policy
+from .base.policy import DTypePolicy, DTypePolicyMap, QuantizedDTypePolicy, read_policy, write_policy
 
 FloatDTypePolicy = DTypePolicy
+QuantizedFloat8DTypePolicy = Int4DTypePolicy = GPTQDTypePolicy = AWQDTypePolicy = QuantizedDTypePolicy
 
 
 def get(identifier):
@@ -20,4 +21,7 @@ def deserialize(config, custom_objects=None):
     return read_policy(config)
 
 
-__all__ = ["DTypePolicy", "FloatDTypePolicy", "deserialize", "get", "serialize"]
+__all__ = [
+    "AWQDTypePolicy", "DTypePolicy", "DTypePolicyMap", "FloatDTypePolicy", "GPTQDTypePolicy", "Int4DTypePolicy",
+    "QuantizedDTypePolicy", "QuantizedFloat8DTypePolicy", "deserialize", "get", "serialize",
+]  # fmt: skip

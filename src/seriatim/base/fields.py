@@ -213,7 +213,7 @@ class Policy(Field):
         return write_policy(value)
 
     def source(self, value):
-        return repr(value.name)
+        return repr(value.name) if isinstance(value, DTypePolicy) else repr(value)
 
 
 def source(value):

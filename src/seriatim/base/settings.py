@@ -91,14 +91,19 @@ def set_max_steps_per_epoch(max_steps_per_epoch):
     _now["max_steps_per_epoch"] = max_steps_per_epoch
 
 
-def policy_name():
-    """The name of the global dtype policy; the float type unless one was set."""
+def policy():
+    """The global dtype policy, as it was set; the float type unless one was."""
     return _now["dtype_policy"] or floatx()
 
 
-def set_policy_name(value):
-    """Set the name of the global dtype policy."""
+def set_policy(value):
+    """Set the global dtype policy: a name, or a map of policies."""
     _now["dtype_policy"] = value
+
+
+def policy_name():
+    """The name of the global dtype policy."""
+    return getattr(policy(), "name", policy())
 
 
 def next_seed():

@@ -103,11 +103,13 @@ def identity(member):
 
 
 def _nameless(value):
-    if isinstance(value, dict) and value.get("class_name") == "DTypePolicy":
-        return value  # its name is what it says
-    if isinstance(value, dict):
-        return {k: _nameless(v) for k, v in value.items() if not _passing(k, v)}
-    return [_nameless(item) for item in value] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_nameless(item) for item in value]
+    if not isinstance(value, dict) or value.get("class_name") in ("DTypePolicy", "DTypePolicyMap"):
+        return value  # the name of a policy is what it says
+    dtype = value.get("dtype")
+    mapped = isinstance(dtype, dict) and dtype.get("class_name") == "DTypePolicyMap"  # then the name decides the policy
+    return {k: _nameless(v) for k, v in value.items() if mapped or not _passing(k, v)}
 
 
 def _passing(key, value):

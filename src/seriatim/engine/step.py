@@ -13,6 +13,7 @@ from ..kernels import serve, update
 from ..kernels.rows import Rows, take
 from ..layers.chain import run
 from ..layers.contract import PENALTY, Call
+from ..optimizers.host import rate_dtype
 from ..optimizers.optimizer import keep
 from .plan import merge, split
 
@@ -105,15 +106,15 @@ def predict_step(plan, arrays, x, key=None):
 
 
 def zero_tally(plan, y, pred):
-    """Nothing counted yet: the loss, and each metric."""
-    zero = jnp.zeros((), jnp.float32)
+    """Nothing counted yet: the loss, and each metric. In doubles if these are the float type of the process."""
+    zero = jnp.zeros((), rate_dtype())
     metrics = tuple(jax.tree.map(jnp.asarray, metric.zero(y, pred)) for _, metric, _ in plan.metrics)
     return {"loss": zero, "rows": zero, "metrics": metrics}
 
 
 def count(plan, tally, batch, pred, mask, total):
     """The tally with one more batch: the loss weighs by rows, metrics by mask and (if asked) sample weight."""
-    rows = jnp.float32(jax.tree.leaves(batch.x)[0].shape[0])
+    rows = jnp.asarray(jax.tree.leaves(batch.x)[0].shape[0], tally["rows"].dtype)
     metrics = []
     for (_, metric, weighted), before in zip(plan.metrics, tally["metrics"], strict=True):
         weight = batch.w if weighted else None
@@ -121,7 +122,8 @@ def count(plan, tally, batch, pred, mask, total):
             mask_weight = jnp.asarray(mask, jnp.float32)
             weight = mask_weight if weight is None else mask_weight * spread(weight, mask_weight)
         metrics.append(metric.add(before, batch.y, pred, weight))
-    return {"loss": tally["loss"] + total * rows, "rows": tally["rows"] + rows, "metrics": tuple(metrics)}
+    loss = tally["loss"] + jnp.asarray(total, rows.dtype) * rows
+    return {"loss": loss, "rows": tally["rows"] + rows, "metrics": tuple(metrics)}
 
 
 def spread(weight, mask):

@@ -13,9 +13,11 @@ import numpy as np
 from ..base import names, registry, settings
 from ..base.config import Config
 from ..base.fields import Bool, DType, Named, OptionalText, Regular
+from ..base.policy import DTypePolicyMap
 from ..base.report import UsageError
 from ..base.signature import check_rank
 from ..math import activations, constraints, initializers, regularizers  # noqa: F401 - they fill the tables of names
+from ..math.precision import doubles
 from . import custom
 from .contract import Call, under, within
 from .infer import KerasTensor, output_shape, output_spec
@@ -136,7 +138,7 @@ class Layer(Config, keyword=True):
     def argument(self, name):
         if name == "name" and self.auto_named:
             return None
-        return self.dtype_policy if name == "dtype" else super().argument(name)
+        return self.__dict__["_policy"] if name == "dtype" else super().argument(name)
 
     def read_member(self, family, value):
         return Named(family).read(value, self)
@@ -248,7 +250,8 @@ class Layer(Config, keyword=True):
 
     @property
     def dtype_policy(self):
-        return self.__dict__["_policy"]
+        policy = self.__dict__["_policy"]
+        return policy[self.name or ""] if isinstance(policy, DTypePolicyMap) else policy
 
     @property
     def compute_dtype(self):
@@ -433,6 +436,7 @@ def _set_trainable(self, value):
 
 
 def _set_dtype(self, policy):
+    doubles(*policy.dtypes)
     self.__dict__["_policy"] = policy
 
 
