@@ -25,7 +25,7 @@ from .layers.host import rows_of
 from .layers.infer import KerasTensor
 from .layers.variable import is_traced
 from .train import fit as training
-from .train.arguments import check_metric, crossentropy_kind, flat, one_weight, only, revive
+from .train.arguments import check_metric, check_steps, crossentropy_kind, flat, one_weight, only, revive
 from .train.summary import print_summary, summary_html
 
 
@@ -70,12 +70,12 @@ class Sequential(Chain):
         }  # fmt: skip
         for given in (*flat(metrics), *flat(weighted_metrics)):
             check_metric(given)
+        check_steps(type(self))
         if isinstance(steps_per_execution, str) and steps_per_execution != "auto":
             raise UsageError("steps_per_execution counts steps", saw=repr(steps_per_execution))
         self.optimizer, self.loss_weight, self.loss_object = parts["optimizer"], parts["loss_weight"], parts["loss"]
-        if auto_scale_loss and self.dtype_policy.name == "mixed_float16" and self.optimizer is not None:
-            if not isinstance(self.optimizer, optimizers.LossScaleOptimizer):
-                self.optimizer = optimizers.LossScaleOptimizer(self.optimizer, name="loss_scale_optimizer")
+        if auto_scale_loss and self.dtype_policy.name == "mixed_float16":
+            self.optimizer = optimizers.scaled(self.optimizer)
         self.loss, self.loss_weights = loss, loss_weights
         self.metrics_given, self.weighted_given = flat(metrics), flat(weighted_metrics)
         self.compile_arguments = {

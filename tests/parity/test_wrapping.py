@@ -163,3 +163,10 @@ def test_what_wrapping_refuses():
     assert table["a"] is sgd
     twin = scaled.fresh()
     assert twin.inner_optimizer is not scaled.inner_optimizer and twin.get_config() == scaled.get_config()
+
+
+@pytest.mark.parametrize("name", ["train_step", "compute_loss", "make_train_function"])
+def test_a_step_of_ones_own_is_not_passed_over_in_silence(name):
+    model = type("Mine", (seriatim.Sequential,), {name: lambda self, *rest: None})([seriatim.layers.Dense(1)])
+    with pytest.raises(UsageError, match=f"(?s)Mine.{name}.*add_loss"):
+        model.compile("sgd", "mse")

@@ -40,6 +40,13 @@ def get(identifier):
     )  # fmt: skip
 
 
+def scaled(optimizer):
+    """The optimizer within a LossScaleOptimizer, unless there is none, or it is one."""
+    if optimizer is None or isinstance(optimizer, LossScaleOptimizer):
+        return optimizer
+    return LossScaleOptimizer(optimizer, name="loss_scale_optimizer")
+
+
 def serialize(optimizer):
     """Keras's config of an optimizer: {module, class_name, config, registered_name}."""
     return registry.to_config(optimizer)

@@ -19,6 +19,23 @@ def flat(given):
     return [item for entry in given for item in (entry if isinstance(entry, (list, tuple)) else [entry])]
 
 
+STEPS = (
+    "train_step", "test_step", "predict_step", "compute_loss", "compute_metrics", "make_train_function",
+    "make_test_function", "make_predict_function",
+)  # fmt: skip
+
+
+def check_steps(cls):
+    """A UsageError if a class of a user's defines a step of its own, which nothing here would call."""
+    own = [name for name in STEPS if hasattr(cls, name)]
+    if own:
+        raise UsageError(
+            "the steps of training are compiled from the layers, not overridden", at=birthplace(),
+            saw=f"{cls.__name__}.{own[0]}", want="a loss, a metric, an optimizer, or a layer of your own",
+            fix="add_loss(…) within a layer's call joins the loss",
+        )  # fmt: skip
+
+
 def check_metric(given):
     if isinstance(given, str) and given not in ("accuracy", "acc", "crossentropy", "ce"):
         metrics.get(given)
@@ -58,4 +75,4 @@ def revive(family, written):
     return family.deserialize(written) if isinstance(written, dict) and "class_name" in written else written
 
 
-__all__ = ["check_metric", "crossentropy_kind", "flat", "one_weight", "only", "revive"]
+__all__ = ["check_metric", "check_steps", "crossentropy_kind", "flat", "one_weight", "only", "revive"]
