@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from seriatim.kernels import library, text
-from seriatim.layers import TextVectorization
+from seriatim.layers import StringLookup, TextVectorization
 
 pytestmark = pytest.mark.skipif(not text.ready(), reason=library.status())
 
@@ -24,3 +24,21 @@ def test_the_kernel_reads_as_python_does(standardize, monkeypatch):
             np.testing.assert_array_equal(y, words.feed(np.array(rows, object)))
     assert len(np.unique(y)) > 600 and (y == 1).any()
     assert words.feed(np.zeros(0, object)).shape == (0, 0)
+
+
+@pytest.mark.parametrize("odd", [None, "", "\x1f", "\u00e9", b"a"], ids=repr)
+def test_strings_that_are_terms(odd, monkeypatch):
+    """Many strings go to the kernel, unless one among them is not of its kind; then all go the other way."""
+    rng = np.random.default_rng(2)
+    strings = [f"{i % 700} {'x' * (i % 3)}" for i in rng.integers(0, 2000, 5000).tolist()] + (
+        [] if odd is None else [odd]
+    )
+    for options in ({"mask_token": "5 "}, {"mask_token": ""}, {"num_oov_indices": 3}):
+        layer = StringLookup(
+            vocabulary=list(dict.fromkeys(s for s in strings[:1500] if s not in ("5 ", ""))), **options
+        )
+        x = np.array(strings, object).reshape(-1, 1)
+        y = layer.feed(x)
+        with monkeypatch.context() as plain:
+            plain.setattr(text, "ready", lambda: False)
+            np.testing.assert_array_equal(y, layer.feed(x))

@@ -14,6 +14,9 @@ from . import library
 DROP, SPACE, END = 256, 257, 258  # what a byte means beside itself
 BREAK = b"\xff"  # ends a row: a byte that UTF-8 does not use
 BLANKS = b" \t\n\v\f\r"
+BETWEEN = "\x1f"  # between strings that are terms: ASCII's own sign for that
+PLAIN = np.arange(256, dtype=np.uint16)
+PLAIN[ord(BETWEEN)] = END
 
 
 def ready():
@@ -63,7 +66,27 @@ def places(rows, meaning, table, first, unknown):
         text = "\xff".join([*rows, ""]).encode("latin-1")
     else:
         text = BREAK.join([*map(str.encode, rows), b""])
-    found, lengths = np.empty(len(text) // 2 + 1, np.int32), np.empty(len(rows), np.int64)
+    return _read(text, len(rows), meaning, table, first, unknown)
+
+
+def alone(strings, table, first, unknown, empty):
+    """The place of each string, a term as it is (`empty`: that of the empty one): int32 (n,).
+
+    None if they are not all of ASCII, or hold the sign between them; a TypeError if one is no str.
+    """
+    text = BETWEEN.join([*strings, ""])
+    if not text.isascii() or text.count(BETWEEN) != len(strings):
+        return None
+    found, lengths = _read(text.encode("ascii"), len(strings), PLAIN, table, first, unknown)
+    if len(found) == len(strings):
+        return found
+    ids = np.full(len(strings), empty, np.int32)
+    ids[lengths > 0] = found
+    return ids
+
+
+def _read(text, rows, meaning, table, first, unknown):
+    found, lengths = np.empty(len(text) // 2 + 1, np.int32), np.empty(rows, np.int64)
     term = np.empty(len(text) + 1, np.uint8)
     count = _functions()[1](
         text, len(text), meaning.ctypes.data, table.terms, table.ends.ctypes.data, table.slots.ctypes.data, table.room,
@@ -72,4 +95,4 @@ def places(rows, meaning, table, first, unknown):
     return found[:count], lengths
 
 
-__all__ = ["Terms", "meanings", "places", "ready"]
+__all__ = ["Terms", "alone", "meanings", "places", "ready"]

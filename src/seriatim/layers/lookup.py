@@ -5,70 +5,30 @@ compiled program. A vocabulary is given, or learned by `adapt`: the most frequen
 """
 
 import itertools
-import os
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
 
 from ..base import registry
-from ..base.fields import Anything, Bool, Field, NonNegativeInt, OneOf, OptionalInt, OptionalText, Refused, Text
+from ..base.fields import Anything, Bool, NonNegativeInt, OneOf, OptionalInt, OptionalText, Text
 from ..base.report import DataError, FileError, UsageError
+from ..kernels import text as kernel
 from .categories import NO_SPARSE, Encoding, decimals, encoded, encoded_shape, hashed, two_words
 from .contract import Weight
 from .host import HostLayer, looks, refuse, rows_of, strings_of
+from .vocabulary import Table, Vocabulary, in_order
 
 MARK = b"\xff"  # ends a row of terms: a byte that UTF-8 does not use
 ENDS = -3  # its place
 UNKNOWN = -2  # the place, for the moment, of what is not in the vocabulary
+MANY = 4096  # strings that the kernel is called for
 DROPPED = -1  # the place of what leaves no trace in a vector
 FILE = "vocabulary.txt"
-SHOWN = 8  # terms of a vocabulary in a layer's repr
 
 
-class Given(list):
-    """The terms that a layer was given (a class of their own: many, and no layers are among them)."""
-
-
-class Table:
-    """A vocabulary, and the ways to look it up, each made when it is first needed."""
-
-    def __init__(self, tokens):
-        self.tokens, self.ways = list(tokens), {}
-
-    def way(self, name, make):
-        if name not in self.ways:
-            self.ways[name] = make(self.tokens)
-        return self.ways[name]
-
-
-class Terms(Field):
-    """A vocabulary: terms, or the path of a file with a term in every line."""
-
-    want, bad = "a list or an array of terms, or the path of a file", 7
-
-    def read(self, value, owner):
-        if value is None or isinstance(value, (str, os.PathLike)):
-            return None if value is None else os.fspath(value)
-        value = value.numpy() if hasattr(value, "numpy") else value
-        try:
-            terms = list(value.tolist() if hasattr(value, "tolist") else value)
-        except TypeError:
-            raise Refused from None
-        return Given(term.decode() if isinstance(term, bytes) else plain(term) for term in terms)
-
-    def write(self, value):
-        return None if isinstance(value, str) else value  # a file travels beside the config
-
-    def source(self, value):
-        if isinstance(value, list) and len(value) > SHOWN:
-            return f"[{', '.join(map(repr, value[:SHOWN]))}, … {len(value) - SHOWN} more]"
-        return repr(value)
-
-
-Vocabulary = Annotated[Any, Terms()]
 Mode = Annotated[str, Encoding("int", "one_hot", "multi_hot", "count", "tf_idf")]
 Method = Annotated[str, OneOf("floormod", "farmhash")]
 
@@ -427,11 +387,24 @@ class StringLookup(Lookup):
 
     def places(self, x):
         flat = x.ravel().tolist()
-        ids = self.listed(flat, str)
-        if any(type(flat[i]) is not str for i in np.flatnonzero(ids == self.otherwise).tolist()):
-            flat = self.keys(x)  # bytes among them, or what is no string
+        ids = self.compiled(flat) if len(flat) >= MANY and kernel.ready() else None
+        if ids is None:
+            flat = self.keys(x)
             ids = self.listed(flat, str)
         return self.settled(ids, lambda where: [flat[i] for i in where]).reshape(x.shape)
+
+    def compiled(self, strings):
+        """The same by the kernel; None if they are not its kind."""
+        table = self.table.way("compiled", lambda tokens: kernel.Terms([term.encode() for term in tokens]))
+        places = self.table.way(str, self.by_string)
+        try:
+            ids = kernel.alone(strings, table, len(self.specials), self.otherwise, places.get("", self.otherwise))
+        except TypeError:  # bytes among them, or what is no string
+            return None
+        if ids is not None and self.mask_token:
+            missed = np.flatnonzero(ids == self.otherwise)
+            ids[missed] = [places.get(strings[i], self.otherwise) for i in missed.tolist()]
+        return ids
 
     def listed(self, terms, kind):
         """The places of a flat list of str (or of their bytes in UTF-8): int32 (n,)."""
@@ -498,18 +471,6 @@ class IntegerLookup(Lookup):
         if self.oov_method == "floormod":
             return np.array(terms, "int64") % self.num_oov_indices
         return hashed(decimals(np.array(terms), self), self.num_oov_indices, self.salt)
-
-
-def in_order(numbers):
-    """The numbers of a list in ascending order, and where each stands in the list."""
-    numbers = np.array(numbers, "int64")
-    order = np.argsort(numbers)
-    return numbers[order], order
-
-
-def plain(term):
-    """A number of NumPy's as Python's."""
-    return term.item() if isinstance(term, np.generic) else term
 
 
 registry.add("layer", StringLookup, IntegerLookup)

@@ -20,7 +20,8 @@ from .categories import NO_SPARSE
 from .contract import under, within
 from .core import found_function
 from .host import HostLayer, looks, refuse, rows_of, strings_of
-from .lookup import DROPPED, ENDS, MARK, Mode, StringLookup, Vocabulary, path_refused
+from .lookup import DROPPED, ENDS, MARK, Mode, StringLookup, path_refused
+from .vocabulary import Vocabulary
 
 ROWS = 1024  # looked at together: their terms stay in the processor's cache
 MORE = 8192  # for the kernel: a piece that a thread is worth
