@@ -4,7 +4,9 @@ Floor 2. The table is looked up on the host; vectors (one_hot, multi_hot, count,
 compiled program. A vocabulary is given, or learned by `adapt`: the most frequent first, equals in descending order.
 """
 
+import concurrent.futures
 import itertools
+import os
 from collections import Counter
 from pathlib import Path
 from typing import Annotated, ClassVar
@@ -25,6 +27,7 @@ MARK = b"\xff"  # ends a row of terms: a byte that UTF-8 does not use
 ENDS = -3  # its place
 UNKNOWN = -2  # the place, for the moment, of what is not in the vocabulary
 MANY = 4096  # strings that the kernel is called for
+PIECE = 2**15  # of them, for a thread: they stay in its cache
 DROPPED = -1  # the place of what leaves no trace in a vector
 FILE = "vocabulary.txt"
 
@@ -223,7 +226,7 @@ class Lookup(HostLayer):
         most = len(ranked) if self.max_tokens is None else self.max_tokens - len(self.specials)
         self.keep([token for token, _ in ranked[:most]])
         if self.output_mode == "tf_idf":
-            documents = np.array([self.documents[token] for token in self.tokens])
+            documents = np.array([self.documents[token] for token in self.tokens or []])
             self.weigh(np.log(1 + self.seen / (1 + documents)).astype("float32"), len(self.tokens), False)
         self.reset_state()
 
@@ -397,11 +400,17 @@ class StringLookup(Lookup):
         """The same by the kernel; None if they are not its kind."""
         table = self.table.way("compiled", lambda tokens: kernel.Terms([term.encode() for term in tokens]))
         places = self.table.way(str, self.by_string)
+        numbers = len(self.specials), self.otherwise, places.get("", self.otherwise)
+        pieces = (strings[start : start + PIECE] for start in range(0, len(strings), PIECE))
         try:
-            ids = kernel.alone(strings, table, len(self.specials), self.otherwise, places.get("", self.otherwise))
+            with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
+                parts = list(threads.map(lambda piece: kernel.alone(piece, table, *numbers), pieces))
         except TypeError:  # bytes among them, or what is no string
             return None
-        if ids is not None and self.mask_token:
+        if any(part is None for part in parts):
+            return None
+        ids = np.concatenate(parts)
+        if self.mask_token:
             missed = np.flatnonzero(ids == self.otherwise)
             ids[missed] = [places.get(strings[i], self.otherwise) for i in missed.tolist()]
         return ids
