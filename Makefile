@@ -26,6 +26,13 @@ levels: kernels
 	for level in src/seriatim/kernels/lib/*.so; do level=$${level##*/seriatim-}; echo "== $${level%.so}"; \
 	  SERIATIM_KERNELS=$${level%.so} $(BIN)/python -m pytest -n 2 --dist loadfile tests/kernels || exit 1; done
 
+# The kernels beside plain XLA on random cases, from number SEED on, for SECONDS or COUNT cases.
+SEED ?= 0
+COUNT ?= 1000000
+SECONDS ?= 300
+fuzz: kernels
+	$(BIN)/python -m tests.kernels.fuzz --seed $(SEED) --count $(COUNT) --seconds $(SECONDS)
+
 # The kernels' tests under g++'s sanitizers: memory and undefined behaviour, then threads.
 sanitize: $(VENV)/dev
 	.ci/sanitize $(BIN)/python

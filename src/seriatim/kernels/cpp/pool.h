@@ -36,20 +36,26 @@ inline void pass_on() {}
 inline void take_over() {}
 #endif
 
+// In one copy: the compiler may contract a second one to other roundings.
+template <typename Piece>
+__attribute__((noinline)) void do_piece(const Piece& piece, Index i) {
+  piece(i);
+}
+
 // piece(i) for i = 0 … count − 1. `work` is the cost of all of them together, in floating-point operations.
 template <typename Piece>
 void each(ffi::ThreadPool& pool, Index count, double work, const Piece& piece) {
   take_over();
   Index threads = pool.num_threads();
   if (count < 2 || threads < 2 || work < 2 * WORTH_A_THREAD) {
-    for (Index i = 0; i < count; i++) piece(i);
+    for (Index i = 0; i < count; i++) do_piece(piece, i);
     return pass_on();
   }
   auto shared = std::make_shared<Shared>();
   const Piece* body = &piece;  // used only while a piece is left, and so only while we wait here
   auto take = [shared, body, count] {
     for (Index i; (i = shared->next.fetch_add(1)) < count;) {
-      (*body)(i);
+      do_piece(*body, i);
       shared->done.fetch_add(1, std::memory_order_release);
     }
   };
