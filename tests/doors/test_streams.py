@@ -1,5 +1,6 @@
 """Streams: read ahead on threads, in an order that is always the same; what waits says so, and what ends ends."""
 
+import functools
 import signal
 import subprocess
 import sys
@@ -153,7 +154,10 @@ def press(batch, logs=None):
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
 @pytest.mark.parametrize("way", ["error", "interrupt", "shape"])
-def test_an_end_before_the_end_leaves_a_whole_model_and_no_thread(workers, way):
+def test_an_end_before_the_end_leaves_a_whole_model_and_no_thread(workers, way, request):
+    # A process that was started in the background may be deaf to interrupts.
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     chain = model()
     source = Batches(fail if way == "error" else lambda i: None, workers=workers)
     if way == "shape":

@@ -1,6 +1,7 @@
 """Optimizers around optimizers, and half precision, beside Keras's: losses, weights, every array, configs, files."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -60,7 +61,10 @@ def test_trajectory(make, tmp_path):
     texts = [
         json.dumps(k.optimizers.serialize(m.optimizer), sort_keys=True) for k, m in ((seriatim, mine), (keras, real))
     ]
-    assert texts[0].replace(mine.optimizer.name, "") == texts[1].replace(real.optimizer.name, "") or make is by_pattern
+    texts = [
+        re.sub(r'"(adam|sgd|loss_scale_optimizer|multi_optimizer)(_\d+)?"', "", text) for text in texts
+    ]  # counted by the process
+    assert texts[0] == texts[1] or make is by_pattern
     mine.save(tmp_path / "mine.keras")
     real.save(tmp_path / "real.keras")
     for path in ("mine.keras", "real.keras"):  # and on from there

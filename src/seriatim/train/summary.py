@@ -75,11 +75,11 @@ AT_ONCE = re.compile(
         "UnitNormalization",
     ))
 )  # fmt: skip
-# Layers that Keras counts as built from the first: their row says 0, not "0 (unbuilt)".
+# Layers that Keras counts as built before they know a shape: their row says 0, not "0 (unbuilt)".
 
 
 def row(layer, before=None, after=None, depth=0, nested=False):
-    built = getattr(layer, "built", True)
+    built = getattr(layer, "built", True) and (after is not None or bool(layer.weights))
     params = layer.count_params() if built else 0 if AT_ONCE.fullmatch(type(layer).__name__) else None
     activation = getattr(layer, "activation", None)
     return Row(
