@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import seriatim
-from seriatim import Sequential
+from seriatim import Sequential, layers
 from seriatim.base.report import DataError, UsageError
 from seriatim.layers import LSTM, Conv2D, Dense, Flatten, Input
 
@@ -76,3 +76,29 @@ def test_labels_of_the_wrong_form():
 def test_the_place_in_the_users_file_is_named():
     with pytest.raises(UsageError, match=r"test_errors\.py:\d+"):
         Dense(-1)
+
+
+@pytest.mark.parametrize(
+    ("layer", "good", "bad"),
+    [
+        (lambda: layers.MaxPooling2D(), (1, 4, 4, 1), (3, 3)),
+        (lambda: layers.UpSampling2D(), (1, 4, 4, 1), (3, 3)),
+        (lambda: layers.Cropping1D(), (1, 4, 2), (3, 3)),
+        (lambda: layers.RepeatVector(2), (2, 3), (3, 3, 3)),
+        (lambda: layers.UnitNormalization(), (2, 3), ()),
+        (lambda: layers.Dense(2), (2, 3), (3,)),
+    ],
+)
+def test_a_called_layer_names_itself_and_the_axes_it_wants(layer, good, bad):
+    """At the first call and later, with weights and without."""
+    for one in (layer(), layer()):
+        with pytest.raises(UsageError, match=f"{one.name} .* cannot take an input of {len(bad)} axes"):
+            one(np.ones(bad, "f"))
+        one(np.ones(good, "f"))
+        with pytest.raises(UsageError, match="cannot take an input"):
+            one(np.ones(bad, "f"))
+
+
+def test_a_called_layer_says_where_no_window_fits():
+    with pytest.raises(UsageError, match="no window fits"):
+        layers.MaxPooling2D(5)(np.ones((1, 3, 3, 1), "f"))

@@ -383,7 +383,10 @@ class Layer(Config, keyword=True):
             return self.compute_output_spec(x)
         mask = getattr(x, "_keras_mask", None) if mask is None and context is None else mask
         x = x if is_traced(x) else jax.tree.map(jnp.asarray, x.value if isinstance(x, Variable) else x)
-        if not original.built:
+        if original.__dict__.get("_built"):
+            if not self.keras_style:
+                check_rank(self, self.signature, jax.tree.leaves(x)[0].shape)
+        else:  # also where nothing is declared: declaring checks the shape
             original.allocate(tuple((x[0] if isinstance(x, tuple) else x).shape))
             original.built = True
             if original is not self:
