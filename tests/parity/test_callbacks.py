@@ -196,10 +196,12 @@ def test_averaged_weights_are_evaluated(on_epoch):
         seen.append([found, *kept, *model.get_weights()])
     for a, b in zip(*seen, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    plain = small(seriatim, "adam")
+    before = plain.get_weights()
     with pytest.raises(ValueError, match="(?s)use_ema"):
-        small(seriatim, "adam").fit(
-            ROWS, SUMS, epochs=1, verbose=0, callbacks=[seriatim.callbacks.SwapEMAWeights(True)]
-        )
+        plain.fit(ROWS, SUMS, epochs=1, verbose=0, callbacks=[seriatim.callbacks.SwapEMAWeights(on_epoch)])
+    for a, b in zip(before, plain.get_weights(), strict=True):  # refused before a step was lost
+        np.testing.assert_array_equal(a, b)
 
 
 def test_averages_are_used_for_predictions_and_put_back():

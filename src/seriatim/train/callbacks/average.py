@@ -32,16 +32,24 @@ class SwapEMAWeights(Callback):
                 layer.put({name: jnp.asarray(array) for name, array in row.items() if array is not None})
             part.edit(ema=tuple(kept))
         if not found:
-            raise UsageError(
-                "SwapEMAWeights needs an optimizer that averages", saw=f"{optimizer!r}",
-                want="use_ema=True, and a step of training", fix=f"{type(optimizer).__name__}(…, use_ema=True)",
-            )  # fmt: skip
+            raise self.nothing_to_swap()
         self.swapped = not self.swapped
+
+    def nothing_to_swap(self):
+        optimizer = self.model.optimizer
+        return UsageError(
+            "SwapEMAWeights needs an optimizer that averages", saw=f"{optimizer!r}",
+            want="use_ema=True, and a step of training", fix=f"{type(optimizer).__name__}(…, use_ema=True)",
+        )  # fmt: skip
 
     def bring(self, averages):
         """See to it that the model holds the averages, or does not."""
         if self.swapped is not averages:
             self.swap()
+
+    def on_train_begin(self, logs=None):
+        if not any(part.use_ema for part in self.model.optimizer.parts()):
+            raise self.nothing_to_swap()
 
     def on_epoch_begin(self, epoch, logs=None):
         self.bring(False)
