@@ -1,9 +1,11 @@
-"""Names that are resolved at first use, so that what nobody asks for is never imported.
+"""Names and modules that are imported at first use, so that what nobody asks for is never waited for.
 
 Floor 0.
 """
 
 from importlib import import_module
+from types import ModuleType
+from typing import Any
 
 
 def names_from(package, places):
@@ -15,3 +17,18 @@ def names_from(package, places):
         return getattr(import_module(places[name], package), name)
 
     return find
+
+
+def later(name) -> Any:
+    """The module called `name`, imported when one of its names (or of the modules in it) is asked for."""
+    return Later(name)
+
+
+class Later(ModuleType):
+    """What stands for a module until then."""
+
+    def __getattr__(self, name):
+        module = import_module(self.__name__)
+        value = getattr(module, name) if hasattr(module, name) else import_module(f"{self.__name__}.{name}")
+        setattr(self, name, value)
+        return value

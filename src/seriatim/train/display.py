@@ -8,13 +8,12 @@ import sys
 import time
 from html import escape
 
-from rich.console import Console
-from rich.live import Live
-from rich.text import Text
-
 from ..base import settings
+from ..base.lazy import later
 from ..base.report import UsageError
 from .callbacks.callback import Callback
+
+rich = later("rich")
 
 WIDTH = 20  # cells of the bar
 MUCH = 0.2  # the share of waiting that is worth a word
@@ -103,11 +102,11 @@ class LiveDisplay(Display):
 
     def __init__(self, verbose=1, job="fit"):
         super().__init__(verbose, job)
-        self.console = Console(highlight=False)
+        self.console = rich.console.Console(highlight=False)
         self.live = None
 
     def on_train_begin(self, logs=None):
-        self.live = Live(console=self.console, auto_refresh=False, transient=True)
+        self.live = rich.live.Live(console=self.console, auto_refresh=False, transient=True)
         self.live.start()
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -118,7 +117,7 @@ class LiveDisplay(Display):
         self.draw(step, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.live.update(Text(""), refresh=True)
+        self.live.update(rich.text.Text(""), refresh=True)
         self.console.print(f"Epoch {epoch + 1}/{self.epochs}", style="bold")
         self.console.print(self.line(self.steps or 1, logs, last=True), soft_wrap=True)
 
@@ -136,14 +135,14 @@ class LiveDisplay(Display):
 
     def draw(self, step, logs):
         if self.live is not None:
-            head = Text(f"Epoch {self.epoch + 1}/{self.epochs}\n", style="bold")
+            head = rich.text.Text(f"Epoch {self.epoch + 1}/{self.epochs}\n", style="bold")
             self.live.update(head + self.line(step, logs), refresh=True)
 
     def line(self, step, logs, last=False):
         """`32/32 ━━━━━━━━━━━━━━━━━━━━ 1s 15ms/step - accuracy: 0.93 - loss: 0.21`"""
         total, passed = self.steps, time.perf_counter() - self.began
         filled = WIDTH if last or not total else int(WIDTH * step / total)
-        text = Text(f"{step}/{total or '?'} ")
+        text = rich.text.Text(f"{step}/{total or '?'} ")
         text.append("━" * filled, style="green")
         text.append("━" * (WIDTH - filled), style="bright_black")
         each = passed / max(step, 1)

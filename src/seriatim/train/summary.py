@@ -11,12 +11,11 @@ import shutil
 import sys
 from typing import Any, NamedTuple
 
-import rich.console
-import rich.markup
-import rich.table
-
 from ..base import settings
+from ..base.lazy import later
 from ..base.report import UsageError
+
+rich = later("rich")
 
 UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
