@@ -52,7 +52,8 @@ class Worker:
     def __init__(self, framework, python, out, environment=(), timeout=600.0):
         side, backend = FRAMEWORKS[framework]
         self.framework, self.timeout, self.fresh = framework, timeout, True
-        env = {name: value for name, value in os.environ.items() if name != "JAX_COMPILATION_CACHE_DIR"}
+        unlike_users = ("JAX_COMPILATION_CACHE_DIR", "PYTHONDONTWRITEBYTECODE")  # pip compiles what it installs
+        env = {name: value for name, value in os.environ.items() if name not in unlike_users}
         env |= {"TF_CPP_MIN_LOG_LEVEL": "3", "KERAS_HOME": str(out / "keras")}
         env |= {"BENCH_DATA": str(out / "data")}
         env |= {"SERIATIM_CACHE": str(out / "programs"), **dict(environment)}  # empty at the start of a run
