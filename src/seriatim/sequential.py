@@ -15,6 +15,7 @@ from .base import registry, settings
 from .base.report import DataError, UsageError, birthplace
 from .data.arrays import class_weights, to_array
 from .data.source import Batch
+from .engine.device import placed, random_key
 from .engine.forward import Forward, device_arrays, is_stateful
 from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
@@ -134,7 +135,7 @@ class Sequential(Chain):
             self.target_avals = (y, pred)
         if self.key is None:
             seed = settings.next_seed()
-            self.key, self.data_seed = jax.random.key(seed), seed
+            self.key, self.data_seed = random_key(seed), seed
         self.programs = programs_for(self.plan())
         return self.programs
 
@@ -215,7 +216,7 @@ class Sequential(Chain):
             self.optimizer.state = self.optimizer.init(params, paths)
             self.optimizer_shapes = shapes
         self.optimizer.changed = False
-        return jax.tree.map(jnp.asarray, self.optimizer.state)
+        return placed(self.optimizer.state)
 
     def build_optimizer(self):
         """Begin the optimizer's arrays for the params as they are now."""

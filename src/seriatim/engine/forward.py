@@ -7,10 +7,10 @@ kept until a box holds another one.
 from itertools import chain
 
 import jax
-import jax.numpy as jnp
 
 from ..base.settings import next_seed
 from ..layers.chain import Chain, every_layer
+from .device import placed
 from .plan import make_plan
 from .programs import programs_for
 
@@ -63,7 +63,7 @@ def device_arrays(layers):
     """The boxes of all layers, as device arrays: one dict a layer."""
     found = tuple(layer.arrays for layer in layers)
     for layer, w in zip(layers, found, strict=True):
-        fresh = {n: jnp.asarray(a) for n, a in w.items() if not isinstance(a, jax.Array)}
+        fresh = placed({n: a for n, a in w.items() if not isinstance(a, jax.Array)})
         if fresh:
             layer.put(fresh)
             w.update(fresh)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ..data.source import Batch
 from ..kernels import serve, update
@@ -107,8 +108,8 @@ def predict_step(plan, arrays, x, key=None):
 
 def zero_tally(plan, y, pred):
     """Nothing counted yet: the loss, and each metric. In doubles if these are the float type of the process."""
-    zero = jnp.zeros((), rate_dtype())
-    metrics = tuple(jax.tree.map(jnp.asarray, metric.zero(y, pred)) for _, metric, _ in plan.metrics)
+    zero = np.zeros((), rate_dtype())
+    metrics = tuple(metric.zero(y, pred) for _, metric, _ in plan.metrics)
     return {"loss": zero, "rows": zero, "metrics": metrics}
 
 

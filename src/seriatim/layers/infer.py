@@ -74,13 +74,12 @@ def _probe(layer, shape, dtype, sizes):
         weight.name: jax.ShapeDtypeStruct(_sized(weight.shape, batch), weight.dtype or layer.variable_dtype)
         for weight in declared
     }
-    call = Call(training=False, root=jax.random.key(0))
 
-    def once(w, x):
-        return layer.apply(*layer.meet(w, x), call)[0]
+    def once(w, x, key):
+        return layer.apply(*layer.meet(w, x), Call(training=False, root=key))[0]
 
     try:
-        return jax.eval_shape(once, w, jax.ShapeDtypeStruct(tuple(concrete), dtype))
+        return jax.eval_shape(once, w, jax.ShapeDtypeStruct(tuple(concrete), dtype), jax.eval_shape(jax.random.key, 0))
     except SeriatimErrors:
         raise
     except (TypeError, ValueError, ZeroDivisionError) as error:

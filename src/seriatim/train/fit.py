@@ -8,7 +8,6 @@ import time
 import warnings
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from ..base import settings
@@ -17,6 +16,7 @@ from ..data.arrays import to_array
 from ..data.prefetch import Ahead, close
 from ..data.source import Batch, Resident, open_source
 from ..engine import step
+from ..engine.device import placed
 from ..kernels.rows import hold
 from ..layers.chain import Chain, every_layer
 from ..layers.contract import is_shape
@@ -153,7 +153,7 @@ class Loop:
         while left > 0 and not self.model.stop_training:
             if self.ordered != self.passed:
                 self.order = source.order(self.model.data_seed, self.passed, self.shuffle)
-                self.order = None if self.order is None else jnp.asarray(self.order)
+                self.order = placed(self.order)
                 self.ordered = self.passed
             whole = min(left, source.steps - self.cursor)
             if whole > 0:
@@ -318,7 +318,7 @@ class Counter:
 
     def zero(self):
         y, pred = self.model.target_avals
-        return jax.tree.map(jnp.asarray, step.zero_tally(self.programs.plan, y, pred))
+        return placed(step.zero_tally(self.programs.plan, y, pred))
 
     def run(self, keep=False):
         """The logs of one evaluation; with `keep`, what stateful layers carry on stays in the model."""

@@ -7,12 +7,12 @@ at a pause the model has them, and whatever a callback sets there is taken up ag
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import kernels
 from ..data.source import Batch
 from ..engine import step
+from ..engine.device import placed
 from ..engine.plan import merge, split
 from ..engine.step import TrainState
 from ..kernels.rows import Rows, can_stay, hold
@@ -37,7 +37,7 @@ class Session:
         params, state = split(self.plan, arrays)
         opt_state = self.model.optimizer_state(params)
         tally = self.ts.tally if self.given is not None else self.zero()
-        self.ts = TrainState(params, state, opt_state, tally, self.model.key, jnp.int32(self.model.steps_done))
+        self.ts = TrainState(params, state, opt_state, tally, self.model.key, placed(np.int32(self.model.steps_done)))
         self.programs.ask("copy_state", self.ts)
         self.given = self.held()
 
@@ -66,7 +66,7 @@ class Session:
 
     def zero(self):
         y, pred = self.model.target_avals
-        return jax.tree.map(jnp.asarray, step.zero_tally(self.plan, y, pred))
+        return placed(step.zero_tally(self.plan, y, pred))
 
     def reset(self):
         """Start counting anew."""
