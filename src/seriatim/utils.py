@@ -8,7 +8,7 @@ import numpy as np
 from .backend import clear_session, standardize_dtype
 from .base.registry import (
     custom_object_scope,
-    from_config,
+    deserialize,
     get_custom_objects,
     get_registered_name,
     get_registered_object,
@@ -26,9 +26,11 @@ from .data.folders import audio_dataset_from_directory, image_dataset_from_direc
 from .data.images import array_to_img, img_to_array, load_img, save_img
 from .data.series import split_dataset, timeseries_dataset_from_array
 from .data.source import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
+from .download import get_file
 from .layers.infer import KerasTensor
 from .train.curves import history_svg
 from .train.picture import chain_svg
+from .train.progbar import Progbar
 from .train.summary import rows, totals
 
 Sequence = PyDataset
@@ -139,8 +141,8 @@ def write_picture(text, to_file, dpi):
 
 
 def serialize_keras_object(obj):
-    """Keras's JSON form of an object."""
-    return to_config(obj)
+    """Keras's JSON form of an object, a function, an array, or a container of them."""
+    return to_config(obj, typed=True)
 
 
 def is_keras_tensor(x):
@@ -149,17 +151,14 @@ def is_keras_tensor(x):
 
 
 def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwargs):
-    """The object that a config describes; its family is read from the module it names. No code is ever run."""
-    module = (config.get("module") or "keras.layers") if isinstance(config, dict) else "keras.layers"
-    words = ("activation", "initializer", "regularizer", "constraint", "loss", "metric", "optimizer")
-    family = next((word for word in words if word in module), "layer")
-    return from_config("schedule" if "schedules" in module else family, config, custom_objects)
+    """What `serialize_keras_object` wrote. No code is ever run, whatever `safe_mode` says; arrays are NumPy's."""
+    return deserialize(config, custom_objects)
 
 
 __all__ = [
-    "CustomObjectScope", "Dataset", "PyDataset", "Sequence", "array_to_img", "audio_dataset_from_directory",
+    "CustomObjectScope", "Dataset", "Progbar", "PyDataset", "Sequence", "array_to_img", "audio_dataset_from_directory",
     "clear_session", "custom_object_scope", "deserialize_keras_object", "disable_interactive_logging",
-    "enable_interactive_logging", "get_custom_objects", "get_registered_name", "get_registered_object",
+    "enable_interactive_logging", "get_custom_objects", "get_file", "get_registered_name", "get_registered_object",
     "image_dataset_from_directory", "img_to_array", "is_interactive_logging_enabled", "is_keras_tensor", "load_img",
     "normalize", "pack_x_y_sample_weight", "pad_sequences", "plot_history", "plot_model",
     "register_keras_serializable", "save_img", "serialize_keras_object", "set_random_seed", "split_dataset",

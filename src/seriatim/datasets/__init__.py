@@ -1,5 +1,11 @@
-"""`seriatim.datasets`: real data that is at hand without a network. Floor 6."""
+"""`seriatim.datasets`: digits inside the package, and Keras's eight data sets, downloaded once. Floor 6.
 
-from . import digits
+Those are kept where Keras keeps them (`~/.keras/datasets`): what it has downloaded already is used.
+"""
 
-__all__ = ["digits"]
+from . import boston_housing, california_housing, cifar10, cifar100, digits, fashion_mnist, imdb, mnist, reuters
+
+__all__ = [
+    "boston_housing", "california_housing", "cifar10", "cifar100", "digits", "fashion_mnist", "imdb", "mnist",
+    "reuters",
+]  # fmt: skip

@@ -141,10 +141,8 @@ class LiveDisplay(Display):
     def line(self, step, logs, last=False):
         """`32/32 ━━━━━━━━━━━━━━━━━━━━ 1s 15ms/step - accuracy: 0.93 - loss: 0.21`"""
         total, passed = self.steps, time.perf_counter() - self.began
-        filled = WIDTH if last or not total else int(WIDTH * step / total)
         text = rich.text.Text(f"{step}/{total or '?'} ")
-        text.append("━" * filled, style="green")
-        text.append("━" * (WIDTH - filled), style="bright_black")
+        text += bar(1 if last or not total else step / total)
         each = passed / max(step, 1)
         if last or not total:
             text.append(f" {passed:.0f}s {pace(each)}/step")
@@ -196,6 +194,12 @@ class ProgbarLogger(Display):
 
     def __new__(cls, *args, **kwargs):
         return make_display("auto")
+
+
+def bar(share, width=WIDTH):
+    """A line of `width` cells; this share of it is done."""
+    done = int(width * min(share, 1))
+    return rich.text.Text.assemble(("━" * done, "green"), ("━" * (width - done), "bright_black"))
 
 
 def number(value):
