@@ -389,9 +389,9 @@ class Sequential(Chain):
         """Write architecture, weights, compile arguments and optimizer state: `.keras`, or legacy `.h5`."""
         files.save_model(self, filepath, overwrite=overwrite, zipped=zipped, **options)
 
-    def save_weights(self, filepath, overwrite=True, max_shard_size=None):
-        """Write the weights alone: `.weights.h5` (Keras's layout) or `.safetensors`."""
-        files.save_weights(self, filepath, overwrite=overwrite)
+    def save_weights(self, filepath, overwrite=True, max_shard_size=None, **options):
+        """Write the weights alone: `.weights.h5` (Keras's layout), `.weights.json` with shards, or `.safetensors`."""
+        files.save_weights(self, filepath, overwrite, max_shard_size, **options)
 
     def load_weights(self, filepath, skip_mismatch=False, **options):
         """Read weights that a chain like this one has written (ours or Keras's)."""

@@ -11,10 +11,11 @@ from contextlib import contextmanager, nullcontext
 import jax
 import pytest
 
-from seriatim import KerasTensor, Metric, Optimizer, Sequential, config, ops
+from seriatim import KerasTensor, Metric, Optimizer, Sequential, Variable, config, files, models, ops, regularizers
 from seriatim import random as draws
 from seriatim.base import names as naming
 from seriatim.base import registry, settings
+from seriatim.base.report import UsageError
 from seriatim.layers import seeds
 from seriatim.math import deconvolution, distances, initializers
 from seriatim.utils import PyDataset
@@ -32,9 +33,26 @@ def get_keras_mask(x):
     return getattr(x, "_keras_mask", None)
 
 
+SCOPES = []
+
+
 @contextmanager
 def name_scope(name, **options):
+    """Variables made within have the name before their own in `path`."""
+    SCOPES.append(name)
     yield name
+    SCOPES.pop()
+
+
+def within_scopes(init):
+    def named(self, *args, **options):
+        init(self, *args, **options)
+        self.layer.name = "/".join(SCOPES)
+
+    return named
+
+
+Variable.__init__ = within_scopes(Variable.__init__)
 
 
 def skip_if_backend(name, reason):
@@ -74,7 +92,10 @@ for _word in (
 ):  # fmt: skip
     setattr(Trainer, _word, _delegate(_word))
 for _word in ("metrics", "metrics_names", "optimizer", "loss", "history", "compiled", "run_eagerly", "jit_compile"):
-    setattr(Trainer, _word, property(lambda self, word=_word: getattr(self.alone, word)))
+    setattr(
+        Trainer, _word,
+        property(lambda self, w=_word: getattr(self.alone, w), lambda self, v, w=_word: setattr(self.alone, w, v)),
+    )  # fmt: skip
 
 
 def transposed(input_shape, kernel_shape, strides, padding, output_padding, dilation_rate):
@@ -101,7 +122,22 @@ def verbosity(words):
     (config.enable_interactive_logging if words == "INTERACTIVE" else config.disable_interactive_logging)()
 
 
+def validate_float_arg(value, name):
+    """A function of Keras's for the strength of a regularizer: what our L2 makes of it."""
+    if value is None:  # left out is the default for L2
+        raise UsageError(f"{name} is None")
+    return float(regularizers.L2(value).l2)
+
+
 OPTREE, DMTREE = types.SimpleNamespace(available=True), types.SimpleNamespace(available=False)
+
+
+def save_h5(model, filepath, overwrite=True, include_optimizer=True):
+    files.save_model(model, filepath, overwrite, include_optimizer=include_optimizer)
+
+
+WHOLE = tuple(f"{sign}int{bits}" for sign in ("u", "") for bits in (8, 16, 32, 64))
+FLOATS = ("bfloat16", "float16", "float32", "float64")
 
 NAMES = {
     "keras.src.backend.jax.trainer.JAXTrainer": Trainer, "py_dataset_adapter.PyDataset": PyDataset,
@@ -121,7 +157,11 @@ NAMES = {
     "keras.src.backend.random": draws,
     "keras.src.backend.numpy": ops, "keras.src.backend.nn": ops, "keras.src.backend.math": ops,
     "keras.src.backend.linalg": ops, "keras.src.backend.image": ops, "version": lambda: "3.15.1",
-    "to_snake_case": naming.snake,
+    "to_snake_case": naming.snake, "keras.src.ops.random": draws,
+    "validate_float_arg": validate_float_arg,
+    "TrackedList": list, "TrackedDict": dict, "TrackedSet": set,
     "keras.src.utils.module_utils.optree": OPTREE, "keras.src.utils.module_utils.dmtree": DMTREE,
-    "KerasTensor": KerasTensor,
+    "KerasTensor": KerasTensor, "INT_TYPES": WHOLE, "FLOAT_TYPES": FLOATS,
+    "keras.src.models.functional.Functional": Sequential,
+    "save_model_to_hdf5": save_h5, "load_model_from_hdf5": models.load_model,
 }  # fmt: skip

@@ -6,7 +6,7 @@ Floor 0. `float32` keeps and computes in float32; `mixed_bfloat16` keeps float32
 import re
 from collections.abc import MutableMapping
 
-from . import settings
+from . import registry, settings
 from .report import UsageError
 
 INTEGERS = ("int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "bool", "string")
@@ -16,6 +16,7 @@ QUANTIZED = ("int8_from_", "int4", "float8", "gptq", "awq")
 class DTypePolicy:
     """`DTypePolicy("float32")`, `DTypePolicy("mixed_bfloat16")`: `.variable_dtype`, `.compute_dtype`."""
 
+    family, module = "policy", "keras"
     quantization_mode = None
 
     def __init__(self, name=None):
@@ -63,6 +64,7 @@ class DTypePolicyMap(MutableMapping):
     Given as the `dtype` of layers. Within itself it is what its default policy is.
     """
 
+    family = "policy"
     quantization_mode = None
 
     def __init__(self, default_policy=None, policy_map=None):
@@ -163,9 +165,5 @@ def read_policy(value):
     return DTypePolicy(getattr(value, "__name__", None) or str(value))
 
 
-def write_policy(policy):
-    of_one = isinstance(policy, DTypePolicy)
-    return {
-        "module": "keras" if of_one else "keras.dtype_policies", "class_name": type(policy).__name__,
-        "config": policy.get_config(), "registered_name": None,
-    }  # fmt: skip
+write_policy = registry.to_config
+registry.add("policy", DTypePolicy, DTypePolicyMap)

@@ -38,8 +38,8 @@ class DataError(Report, ValueError):
     """Data that does not fit: rank, dtype, length, values."""
 
 
-class FileError(Report, OSError):
-    """A file that cannot be read, or must not be."""
+class FileError(Report, OSError, ValueError):
+    """A file that cannot be read, or must not be. Keras raises a ValueError for most of these."""
 
 
 class Missing(Report, ImportError):

@@ -103,7 +103,7 @@ def identity(member):
 
 
 def _nameless(value):
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return [_nameless(item) for item in value]
     if not isinstance(value, dict) or value.get("class_name") in ("DTypePolicy", "DTypePolicyMap"):
         return value  # the name of a policy is what it says

@@ -15,12 +15,13 @@ from .record import parse
 from .restore import restore
 
 
-def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=True):
+def save_model(model, filepath, overwrite=True, zipped=None, include_optimizer=True, **unknown):
     """Write architecture, weights, compile arguments and optimizer state.
 
     The suffix says how: `.keras` (a folder with `zipped=False`), the older `.h5`, `.safetensors`. Where the
     file exists and `overwrite` is False, nothing is written (Keras asks at the terminal).
     """
+    refuse("save_model", unknown)
     vacant(filepath, overwrite)
     compiled = getattr(model, "compiled", False) and include_optimizer
     optimizer = model.optimizer if compiled else None
@@ -53,8 +54,11 @@ def model_config(model, compiled=True):
     return {key: value for key, value in config.items() if value is not None or key == "registered_name"}
 
 
-def save_weights(model, filepath, overwrite=True, max_shard_size=None):
-    """Write the weights alone: `.weights.h5`, `.safetensors`, or `.weights.json` and shards of so many gigabytes."""
+def save_weights(model, filepath, overwrite=True, max_shard_size=None, objects_to_skip=None):
+    """Write the weights alone: `.weights.h5`, `.safetensors`, or `.weights.json` and shards of so many gigabytes.
+
+    The arrays of the layers in `objects_to_skip` are left out.
+    """
     if not model.built:
         raise unbuilt(model, "save")
     path = str(filepath)
@@ -65,11 +69,20 @@ def save_weights(model, filepath, overwrite=True, max_shard_size=None):
         )  # fmt: skip
     vacant(filepath, overwrite)
     optimizer = model.optimizer if getattr(model, "compiled", False) else None
-    door.write(filepath, layout.take(model, None, optimizer), max_shard_size=max_shard_size)
+    door.write(filepath, layout.take(model, None, optimizer, objects_to_skip or ()), max_shard_size=max_shard_size)
 
 
-def load_weights(model, filepath, skip_mismatch=False, by_name=False, objects_to_skip=None):
-    """Read weights, ours or Keras's, from any format that holds arrays; all of them, or none if one does not fit."""
+def load_weights(model, filepath, skip_mismatch=False, by_name=False, objects_to_skip=None, **unknown):
+    """Read weights, ours or Keras's, from any format that holds arrays; all of them, or none if one does not fit.
+
+    `by_name` pairs the layers of an older `.h5` file by their names; elsewhere, the layers in `objects_to_skip`
+    keep what they have.
+    """
+    refuse("load_weights", unknown)
+    if objects_to_skip is not None and str(filepath).endswith((".keras", ".hdf5", ".h5")) and not is_weights(filepath):
+        raise UsageError(
+            "objects_to_skip is for files of weights alone", saw=str(filepath), want="….weights.h5 or ….weights.json"
+        )
     if not model.built:
         raise unbuilt(model, "load")
     record = door.read(filepath, config=False)
@@ -130,6 +143,19 @@ def revive(config, where):
     if not hasattr(model, "layers"):
         raise FileError(f"{where} holds no model", saw=f"a {name}", want="a Sequential", code="config")
     return model
+
+
+def is_weights(filepath):
+    return str(filepath).endswith((".weights.h5", ".weights.json"))
+
+
+def refuse(function, unknown):
+    if unknown:
+        raise UsageError(
+            f"{function}() has no argument {next(iter(unknown))!r}",
+            saw=", ".join(f"{name}={value!r}" for name, value in unknown.items()),
+            fix="the suffix of the path says the format" if "save_format" in unknown else None,
+        )  # fmt: skip
 
 
 def report(plan):

@@ -259,6 +259,11 @@ class Chain(Layer):
     @classmethod
     def from_config(cls, config, custom_objects=None):
         """The chain that `get_config` described, with fresh weights."""
+        if not {"name", "layers"} <= config.keys():
+            raise UsageError(
+                "the config of a Sequential has a name and a list of layers",
+                saw=f"a dict with {', '.join(config) or 'nothing'}", want="name, layers",
+            )  # fmt: skip
         layers = [registry.from_config("layer", item, custom_objects) for item in config["layers"]]
         model = cls(layers, name=config.get("name"), trainable=config.get("trainable", True))
         if not model.built and config.get("build_input_shape") and model.chain:

@@ -100,17 +100,29 @@ class Variable:
 
     @trainable.setter
     def trainable(self, value):
-        if self.weight is not None:
-            self.weight = self.weight._replace(trainable=bool(value))
-            self.layer.redeclare(self.weight)
+        self.say(trainable=bool(value))
 
     @property
     def regularizer(self):
         return self.weight.regularizer if self.weight else None
 
+    @regularizer.setter
+    def regularizer(self, value):
+        self.say(regularizer=value)
+
     @property
     def constraint(self):
         return self.weight.constraint if self.weight else None
+
+    @constraint.setter
+    def constraint(self, value):
+        self.say(constraint=value)
+
+    def say(self, **words):
+        """Change what is declared of the array."""
+        if self.weight is not None:
+            self.weight = self.weight._replace(**words)
+            self.layer.redeclare(self.weight)
 
     def numpy(self):
         return np.asarray(self.layer.box[self.key])

@@ -133,7 +133,8 @@ class LossScaleOptimizer(Wrapping):
         self.initial_scale, self.dynamic_growth_steps = initial_scale, dynamic_growth_steps
         self.own = (("step_counter", np.int32(0)), ("dynamic_scale", np.float32(initial_scale)))
         super().__init__(learning_rate=0.0, name=name)
-        inner_optimizer.loss_scale_factor = None
+        for part in (inner_optimizer, *inner_optimizer.parts()):
+            part.loss_scale_factor = None
 
     @property
     def inner_optimizer(self):

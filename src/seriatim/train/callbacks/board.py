@@ -7,6 +7,7 @@ import numpy as np
 
 from ...base.report import Missing, UsageError
 from .callback import Callback
+from .rate import rates
 
 MOST_IMAGES = 3  # of one weight, as TensorFlow writes
 
@@ -118,19 +119,6 @@ class TensorBoard(Callback):
                 self.writer("train").add_histogram(f"{weight.path}/histogram", values.astype("float64"), epoch)
                 for i, image in enumerate(pictures(values) if self.write_images else ()):
                     self.writer("train").add_image(f"{weight.path}/image/{i}", image, epoch, dataformats="HW")
-
-
-def rates(optimizer):
-    """{"learning_rate": …}, or one for each part of an optimizer that has several; nothing where it is unknown."""
-    found = {}
-    for part in optimizer.parts():
-        try:
-            found[f"learning_rate_{part.name}" if len(optimizer.parts()) > 1 else "learning_rate"] = float(
-                part.learning_rate
-            )
-        except AttributeError:
-            continue
-    return found
 
 
 def pictures(values):

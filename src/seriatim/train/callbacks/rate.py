@@ -7,15 +7,40 @@ from .callback import Callback
 from .monitor import Monitor
 
 
+def rates(optimizer):
+    """{"learning_rate": …}, or one for each part of an optimizer that has several; nothing where it is unknown."""
+    parts, found = optimizer.parts(), {}
+    for part in parts:
+        try:
+            found[f"learning_rate_{part.name}" if len(parts) > 1 else "learning_rate"] = float(
+                np.float32(part.learning_rate)
+            )
+        except AttributeError:
+            continue
+    return found
+
+
 class LearningRateScheduler(Callback):
-    """At the begin of each epoch: learning_rate = schedule(epoch, learning_rate), or schedule(epoch)."""
+    """At the begin of each epoch: learning_rate = schedule(epoch, learning_rate), or schedule(epoch).
+
+    Of a MultiOptimizer, each optimizer is asked about and set on its own.
+    """
 
     def __init__(self, schedule, verbose=0):
         super().__init__()
         self.schedule, self.verbose = schedule, verbose
 
     def on_epoch_begin(self, epoch, logs=None):
-        rate = float(self.model.optimizer.learning_rate)
+        parts = self.model.optimizer.parts()
+        for part in parts:
+            rate = self.asked(epoch, float(part.learning_rate))
+            part.learning_rate = rate
+            if self.verbose:
+                which = f"{part.name} " if len(parts) > 1 else ""
+                print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting {which}learning rate to {rate}.")
+
+    def asked(self, epoch, rate):
+        """What the schedule says, for the rate of now."""
         try:
             rate = self.schedule(epoch, rate)
         except TypeError:
@@ -24,13 +49,11 @@ class LearningRateScheduler(Callback):
             raise UsageError(
                 "the schedule of LearningRateScheduler must return a float", saw=repr(rate), want="a float",
             )  # fmt: skip
-        self.model.optimizer.learning_rate = float(rate)
-        if self.verbose:
-            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {float(rate)}.")
+        return float(rate)
 
     def on_epoch_end(self, epoch, logs=None):
         if logs is not None:
-            logs["learning_rate"] = float(np.float32(self.model.optimizer.learning_rate))
+            logs.update(rates(self.model.optimizer))
 
 
 class ReduceLROnPlateau(Monitor):
@@ -57,7 +80,7 @@ class ReduceLROnPlateau(Monitor):
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {} if logs is None else logs
-        logs["learning_rate"] = float(np.float32(self.model.optimizer.learning_rate))
+        logs.update(rates(self.model.optimizer))
         current = self.value(logs)
         if current is None:
             return
@@ -73,11 +96,15 @@ class ReduceLROnPlateau(Monitor):
                 self.reduce(epoch)
 
     def reduce(self, epoch):
-        old = float(self.model.optimizer.learning_rate)
-        if old <= float(np.float32(self.min_lr)):
-            return
-        new = max(old * self.factor, self.min_lr)
-        self.model.optimizer.learning_rate = new
-        if self.verbose:
-            print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate to {new}.")
-        self.cooldown_counter, self.wait = self.cooldown, 0
+        parts, reduced = self.model.optimizer.parts(), False
+        for part in parts:
+            old = float(part.learning_rate)
+            if old <= float(np.float32(self.min_lr)):
+                continue
+            part.learning_rate = new = max(old * self.factor, self.min_lr)
+            reduced = True
+            if self.verbose:
+                which = f"{part.name} " if len(parts) > 1 else ""
+                print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing {which}learning rate to {new}.")
+        if reduced:
+            self.cooldown_counter, self.wait = self.cooldown, 0
