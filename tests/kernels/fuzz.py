@@ -77,6 +77,14 @@ def pooled_conv(draw):
     return run, (x, draw.array(k, k, c, filters), draw.array(filters))
 
 
+def largest_conv(draw):
+    """A convolution and the largest cell of each channel: one gradient kernel, also where cells tie."""
+    shape, kernel, filters, groups, how = test_convolution.random_case(draw.seed)
+    x, w, b = test_convolution.arrays(shape, kernel, filters, groups, draw.seed)
+    x = np.round(x) if draw.of((True, False)) else x
+    return test_convolution.largest(draw.of(ACTIVATIONS), **how), (x, w, b)
+
+
 def transposed(draw):
     x, kernel, how = test_conv_kinds.random_case(draw.seed)
     return lambda x, kernel: conv_transpose(x, kernel, **how), (x, kernel)
@@ -143,7 +151,7 @@ def update(draw):
     return run, (params, optimizer.init(params))
 
 
-FAMILIES = (dense, conv, pooled_conv, transposed, depthwise, pool, norm, rows, recurrent, update)
+FAMILIES = (dense, conv, pooled_conv, largest_conv, transposed, depthwise, pool, norm, rows, recurrent, update)
 
 
 def differs(number):

@@ -102,6 +102,7 @@ def cases():
         "dense": (pulled(lambda x, w, b: product(x, w, b, relu)), (draw(130, 70), draw(70, 90), draw(90))),
         "conv": (pulled(lambda x, w, b: windows.conv(x, w, (1, 1), "same", None, 1, bias=b, activation=relu)), conv),
         "conv apart": (pulled(lambda x, w, b: windows.conv(x, w, (2, 1), "valid", (1, 2), bias=b)), conv),
+        "conv, largest": (pulled(lambda x, w, b: windows.global_max(windows.conv(x, w, (1, 1), bias=b), (1, 2))), conv),
         "depthwise": (pulled(lambda x, w: windows.depthwise_conv(x, w, (1, 1))), (pool[0], draw(3, 3, 24, 1))),
         "max": (pulled(lambda x: windows.max_pool(x, (2, 2), (2, 2))), pool),
         "max over": (pulled(lambda x: windows.max_pool(x, (3, 3), (2, 2), "same")), pool),

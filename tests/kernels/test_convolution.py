@@ -167,6 +167,36 @@ def test_a_maximum_behind_lets_nan_pass_and_leaves_overlapping_windows_alone():
     close(*both(with_gradients(overlap), np.nan_to_num(x)))
 
 
+def largest(activation=linear, **how):
+    def run(x, w, b):
+        y = windows.conv(x, w, bias=b, activation=activation, **how)
+        return windows.global_max(y, tuple(range(1, y.ndim - 1)))
+
+    return run
+
+
+@pytest.mark.parametrize("seed", range(100, 116))
+def test_the_largest_cell_behind_has_all_of_the_gradient(seed):
+    """Any window; relu that lets nothing of some channels pass; equal cells, which share."""
+    shape, kernel, filters, groups, how = random_case(seed)
+    x, w, b = arrays(shape, kernel, filters, groups, seed)
+    x[:, : shape[1] // 2] = 0.5
+    b[::3] -= 100
+    run = with_gradients(largest(relu if seed % 2 else linear, **how))
+    with kernels.use():
+        assert ("conv_largest_weight_gradient" in str(jax.make_jaxpr(run)(x, w, b))) == (groups == 1)
+    close(*both(run, x, w, b))
+
+
+def test_the_largest_cell_of_nothing_but_nan_is_nan():
+    x, w, b = arrays((3, 12, 5), (4,), 18)
+    x[1, 3, 2] = np.nan
+    (top, gradients), (wanted, _) = both(with_gradients(largest(relu, strides=(1,))), x, w, b)
+    np.testing.assert_array_equal(np.isnan(top), np.isnan(wanted))
+    assert np.isnan(gradients[0][1]).any() and not np.isnan(gradients[0][[0, 2]]).any()
+    assert all(np.isnan(part).any() for part in gradients[1:])
+
+
 def test_relu_at_exact_zeros_has_no_gradient():
     x, w = np.zeros((1, 4, 4, 2), np.float32), np.ones((2, 2, 2, 3), np.float32)
     total = kernels.served(lambda b: windows.conv(x, w, (1, 1), bias=b, activation=relu).sum())

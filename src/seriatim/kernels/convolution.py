@@ -40,7 +40,10 @@ def conv(x, kernel, bias, slide):
     """
     bias = jnp.zeros((0,), x.dtype) if bias is None else bias
     y = _conv(slide, x, kernel, bias)
-    steps = {} if slide.groups > 1 else {"max_pool": functools.partial(_pooled, slide, x, kernel, bias)}
+    steps = {}
+    if slide.groups == 1:
+        steps["max_pool"] = functools.partial(_pooled, slide, x, kernel, bias)
+        steps["largest"] = functools.partial(_conv_largest, slide, x, kernel, bias)
     if not slide.rectify:
         steps["relu"] = functools.partial(conv, x, kernel, bias, slide._replace(rectify=True))
     return note(y, **steps)
@@ -109,6 +112,30 @@ def _pooled_backward(slide, size, saved, dy):
 
 
 _conv_pooled.defvjp(_pooled_forward, _pooled_backward)
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _conv_largest(slide, x, kernel, bias):
+    """The largest cell of each channel of `conv`: (b, c). Only that cell has a gradient; cells that tie share it."""
+    return _largest_forward(slide, x, kernel, bias)[0]
+
+
+def _largest_forward(slide, x, kernel, bias):
+    y = _conv(slide, x, kernel, bias)
+    top = jnp.max(y, axis=tuple(range(1, y.ndim - 1)))
+    return top, (x, kernel, bias, y, top)
+
+
+def _largest_backward(slide, saved, dy):
+    x, kernel, bias, y, top = saved
+    options = {"numbers": slide.numbers, "relu": slide.rectify}
+    given = filled(x), filled(y), top, dy
+    dx = call("conv_largest_input_gradient", full(x.shape), *given, _wide(kernel), **options)
+    d_kernel, d_bias = call("conv_largest_weight_gradient", (_wide(kernel).shape, bias.shape), *given, **options)
+    return dx.reshape(x.shape), d_kernel.reshape(kernel.shape), d_bias
+
+
+_conv_largest.defvjp(_largest_forward, _largest_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0, 1))

@@ -23,7 +23,7 @@ MACHINES = {"amd64": "x86-64", "x86_64": "x86-64", "aarch64": "arm64", "arm64": 
 KERNELS = (
     "dense_forward", "dense_input_gradient", "dense_weight_gradient",
     "conv_forward", "conv_forward_pooled", "conv_input_gradient", "conv_weight_gradient",
-    "conv_weight_gradient_pooled",
+    "conv_weight_gradient_pooled", "conv_largest_input_gradient", "conv_largest_weight_gradient",
     "max_pool", "max_pool_places", "max_pool_gradient", "average_pool", "average_pool_gradient",
     "rows_take", "rows_fetch", "rows_add",
     "noise_drop",

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 
 from ..base import registry
 from ..base.fields import Bool, Format, OptionalSizes, OptionalText, Padding, SpatialSizes
-from ..math.windows import adaptive_pool, average_pool, max_pool, spatial_axes
+from ..math.windows import adaptive_pool, average_pool, global_max, max_pool, spatial_axes
 from .conv import check_windows
 from .core import floats_in_compute_dtype
 from .layer import Layer
@@ -150,7 +150,7 @@ class GlobalMaxPooling(GlobalPooling):
     """The largest value of each channel. Where values tie, they share the gradient, as in jnp.max."""
 
     def forward(self, w, x, call):
-        return jnp.max(floats_in_compute_dtype(self, x), self.places, keepdims=self.keepdims)
+        return global_max(floats_in_compute_dtype(self, x), self.places, self.keepdims)
 
 
 class GlobalMaxPooling1D(GlobalMaxPooling):

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from ..kernels import convolution, once, pooling, serve
+from ..kernels import convolution, joined, once, pooling, serve
 from .activations import linear, relu
 from .affine import along, product
 
@@ -202,6 +202,17 @@ def max_pool(x, sizes, strides, padding="valid", data_format="channels_last"):
         else:
             x = _reduce_window(x, lowest, lax.max, axis, size, stride)
     return x
+
+
+def global_max(x, axes, keepdims=False):
+    """The largest value over all places. Cells that tie share its gradient, as in jnp.max.
+
+    Right behind a convolution only the windows of these cells take part in its gradients.
+    """
+    together = joined(x, "largest") if axes == (*range(1, x.ndim - 1),) else None
+    if together is None:
+        return jnp.max(x, axes, keepdims=keepdims)
+    return jnp.expand_dims(together(), axes) if keepdims else together()
 
 
 def average_pool(x, sizes, strides, padding="valid", data_format="channels_last"):
