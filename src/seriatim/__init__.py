@@ -16,7 +16,7 @@ _PLACES = {
 _MODULES = (
     "layers", "models", "losses", "metrics", "optimizers", "callbacks", "activations", "initializers",
     "regularizers", "constraints", "utils", "datasets", "ops", "random", "tree", "config", "saving", "backend",
-    "dtype_policies",
+    "dtype_policies", "preprocessing",
 )  # fmt: skip
 
 __all__ = ["__version__", "version"]

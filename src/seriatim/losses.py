@@ -112,6 +112,22 @@ def _set_dtype(self, policy):
 Loss.dtype = property(lambda self: self.dtype_policy.compute_dtype, _set_dtype, doc="The type it computes in.")
 
 
+class Reduction:
+    """The reductions, as scripts of Keras 2 name them. Differs from Keras 3, which refuses its own "auto"."""
+
+    NONE, SUM, SUM_OVER_BATCH_SIZE = "none", "sum", "sum_over_batch_size"
+    AUTO = SUM_OVER_BATCH_SIZE
+
+    @classmethod
+    def all(cls):
+        return cls.AUTO, cls.NONE, cls.SUM, cls.SUM_OVER_BATCH_SIZE
+
+    @classmethod
+    def validate(cls, key):
+        if key not in cls.all():
+            raise UsageError("Invalid Reduction Key", saw=repr(key), want=" or ".join(map(repr, cls.all()[1:])))
+
+
 # ---- the functions, under Keras's names ------------------------------------------------------------
 
 mean_squared_error = mse = MSE = distances.mean_squared_error

@@ -132,6 +132,7 @@ def test_no_rooms_without_a_name():
 
 PUBLIC = (
     "layers", "models", "losses", "metrics", "optimizers", "optimizers.schedules", "callbacks", "activations",
+    "preprocessing", "preprocessing.text", "preprocessing.sequence", "preprocessing.image",
     "initializers", "regularizers", "constraints", "utils", "datasets", "ops", "random", "config", "saving", "backend",
 )  # fmt: skip
 

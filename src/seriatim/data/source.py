@@ -121,7 +121,7 @@ class Stream:
 
     def __init__(self, source, weights=None, read=to_array):
         self.source, self.weights, self.read = source, weights, read
-        self.once = isinstance(source, Iterator)
+        self.once = isinstance(source, Iterator) and not isinstance(source, PyDataset)
         numbered = hasattr(source, "__len__") or hasattr(source, "num_batches")
         self.indexed = numbered and hasattr(source, "__getitem__") and not hasattr(source, "dataset")
         self.open = source if self.once else None  # the pass that is being read

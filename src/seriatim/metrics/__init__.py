@@ -82,6 +82,14 @@ from .regression import (
     pearson_correlation,
 )
 
+# the short names of Keras 1 and 2
+mse = MSE = mean_squared_error
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+kld = KLD = kullback_leibler_divergence = kl_divergence
+logcosh = log_cosh
+
 
 def get(identifier):
     """The metric or the function that a name, a class, a config or an object stands for.
