@@ -1,4 +1,6 @@
-"""`seriatim.backend`: what Keras 3 still shows of `K`. Floor 6."""
+"""`seriatim.backend`: what Keras 3 still shows of `K`; behind it stand the functions of older scripts. Floor 6."""
+
+from importlib import import_module
 
 import jax.numpy as jnp
 
@@ -38,6 +40,30 @@ def standardize_dtype(dtype):
 def result_type(*dtypes):
     """The dtype that an operation on these dtypes gives."""
     return str(jnp.result_type(*(jnp.zeros((), dtype) for dtype in dtypes)))
+
+
+GONE = {
+    "gradients": "`jax.grad` of a function", "name_scope": "variables are named by their layers",
+    "ctc_decode": "no decoding by search is offered", "ctc_label_dense_to_sparse": "no sparse arrays are offered",
+    "function": "call the model, or `jax.jit` a function", "learning_phase": "`training` in a layer's call",
+    "in_train_phase": "`training` in a layer's call", "in_test_phase": "`training` in a layer's call",
+    "get_session": "there are no sessions", "set_session": "there are no sessions",
+    "placeholder": "`seriatim.Input`",
+}  # fmt: skip
+
+
+def __getattr__(name):
+    """The functions of Keras 1 and 2; `ops` is imported with the first of them."""
+    if name in GONE:
+        raise AttributeError(f"seriatim.backend has no {name}: {GONE[name]}")
+    older = import_module(".k", __package__)
+    if name not in older.__all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(older, name)
+
+
+def __dir__():
+    return sorted([*__all__, *import_module(".k", __package__).__all__])
 
 
 __all__ = [
