@@ -354,7 +354,10 @@ class Sequential(Chain):
         x = x if self.host else self.mend(x)
         unsaid = training is None and augments(every_layer(self))
         if not training and not unsaid and mask is None and not is_traced(x):
-            y, moved = self.forward_pass()(x)
+            try:
+                y, moved = self.forward_pass()(x)
+            except jax.errors.JAXTypeError:  # a user's layer looks at the values, which no compiled program has
+                y, moved, _ = run(self.chain, self.device_arrays(), jnp.asarray(x), Call())
         else:
             root = jax.random.key(settings.next_seed()) if training or unsaid else None
             x = x if is_traced(x) else jnp.asarray(x)

@@ -162,6 +162,8 @@ NAMES = {
     "TrackedList": list, "TrackedDict": dict, "TrackedSet": set,
     "keras.src.utils.module_utils.optree": OPTREE, "keras.src.utils.module_utils.dmtree": DMTREE,
     "KerasTensor": KerasTensor, "INT_TYPES": WHOLE, "FLOAT_TYPES": FLOATS,
+    "AUCCurve": types.SimpleNamespace(ROC="ROC", PR="PR"), "AUCSummationMethod": types.SimpleNamespace(
+        INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring"),
     "keras.src.models.functional.Functional": Sequential,
     "save_model_to_hdf5": save_h5, "load_model_from_hdf5": models.load_model,
 }  # fmt: skip

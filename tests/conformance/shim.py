@@ -83,12 +83,13 @@ class TestCase(parameterized.TestCase):
     def run_class_serialization_test(self, instance, custom_objects=None):
         """config -> object -> config gives the same, by `from_config` and by the registry."""
         first, words = written(instance.get_config()), set(dir(instance))
+        custom_objects = {**written_by_tests(), **(custom_objects or {})}
         with utils.custom_object_scope(custom_objects):
             again = type(instance).from_config(instance.get_config())
         self.assertEqual(first, written(again.get_config()))
         self.assertEqual(words, set(dir(again)))
         config = utils.serialize_keras_object(instance)
-        with utils.custom_object_scope({**written_by_tests(), **(custom_objects or {})}):
+        with utils.custom_object_scope(custom_objects):
             revived = utils.deserialize_keras_object(json.loads(json.dumps(config)))
         self.assertEqual(written(json.loads(json.dumps(instance.get_config()))), written(revived.get_config()))
         self.assertEqual(words - {"__annotations__"}, set(dir(revived)) - {"__annotations__"})

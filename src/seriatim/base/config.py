@@ -10,7 +10,7 @@ from typing import ClassVar, get_args, get_origin
 
 from .fields import Anything, Field, Refused
 from .registry import to_config
-from .report import UsageError, birthplace
+from .report import BadArgument, birthplace
 
 REQUIRED = inspect.Parameter.empty
 
@@ -90,7 +90,7 @@ class Config:
         known = cls.constructor
         places = [name for name, argument in known.items() if not argument.keyword]
         if len(args) > len(places):
-            raise UsageError(
+            raise BadArgument(
                 f"{cls.__name__}() got too many arguments",
                 at=birthplace(), saw=f"{len(args)} by position",
                 want=f"at most {len(places)}: {', '.join(places) or 'none'}",
@@ -99,17 +99,17 @@ class Config:
         for name, value in kwargs.items():
             if name not in known:
                 near = difflib.get_close_matches(name, known, n=1)
-                raise UsageError(
+                raise BadArgument(
                     f"{cls.__name__}() has no argument {name!r}",
                     at=birthplace(), saw=f"{name}={value!r}", want=", ".join(known),
                     fix=f"did you mean {near[0]!r}?" if near else None,
                 )  # fmt: skip
             if name in values:
-                raise UsageError(f"{cls.__name__}() got {name!r} twice", at=birthplace(), saw=f"{name}={value!r}")
+                raise BadArgument(f"{cls.__name__}() got {name!r} twice", at=birthplace(), saw=f"{name}={value!r}")
             values[name] = value
         missing = [n for n, a in known.items() if a.default is REQUIRED and n not in values]
         if missing:
-            raise UsageError(
+            raise BadArgument(
                 f"{cls.__name__}() needs {', '.join(missing)}",
                 at=birthplace(), saw=f"{cls.__name__}({', '.join(map(repr, args))})",
                 want=f"{cls.__name__}{cls.__signature__}" if "__signature__" in vars(cls) else None,
@@ -122,7 +122,7 @@ class Config:
         try:
             return field.read(value, self)
         except Refused:
-            raise UsageError(
+            raise BadArgument(
                 f"{type(self).__name__}({name}=…) cannot be {value!r}",
                 at=birthplace(), saw=f"{name}={value!r}", want=field.want,
             ) from None  # fmt: skip

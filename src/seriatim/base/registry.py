@@ -25,6 +25,7 @@ MODULES = {
     "optimizer": "keras.optimizers",
     "schedule": "keras.optimizers.schedules",
     "policy": "keras.dtype_policies",
+    "seed": "keras.random",
 }
 
 _tables = {family: {} for family in MODULES}

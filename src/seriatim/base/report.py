@@ -34,8 +34,16 @@ class UsageError(Report, ValueError):
     """A call that cannot work: an argument, a shape, an order of calls."""
 
 
+class BadArgument(UsageError, TypeError):
+    """An argument that is not known, or cannot be what was given. Keras raises the one error or the other."""
+
+
 class DataError(Report, ValueError):
     """Data that does not fit: rank, dtype, length, values."""
+
+
+class NotData(DataError, TypeError):
+    """Something else than an array."""
 
 
 class FileError(Report, OSError, ValueError):

@@ -12,7 +12,7 @@ import numpy as np
 from ..base import registry, settings
 from ..base.fields import Anything, Bool, Field, Whole
 from ..base.registry import to_config
-from ..base.report import DataError, UsageError
+from ..base.report import DataError, NotData, UsageError
 from ..math.moments import full
 from .contract import Weight
 from .core import known_axis
@@ -52,7 +52,7 @@ class Rescaling(Layer):
 
     def get_config(self):
         """Arrays carry their type, as Keras writes them."""
-        return {**super().get_config(), "scale": array_config(self.scale), "offset": array_config(self.offset)}
+        return {**super().get_config(), **to_config({"scale": self.scale, "offset": self.offset}, typed=True)}
 
 
 class AxisTuple(Field):
@@ -129,10 +129,10 @@ class Normalization(Layer):
             return w["mean"].reshape(lying), w["variance"].reshape(lying)
         both = (self.input_mean, self.input_variance)
         given = [jnp.asarray(np.asarray(value), jnp.promote_types(self.variable_dtype, jnp.float32)) for value in both]
-        lying = [1] * len(shape)
+        lying, whole = [1] * len(shape), [n if axis in kept else 1 for axis, n in enumerate(shape)]
         for axis, n in zip(kept[::-1], given[0].shape[::-1], strict=False):
             lying[axis] = n
-        return tuple(value.reshape(lying) for value in given)
+        return tuple(jnp.broadcast_to(value.reshape(lying), whole) for value in given)
 
     def adapt(self, data):
         """Learn mean and variance from an array, or from an iterable of batches (of tuples, the first entry counts).
@@ -208,14 +208,14 @@ def batches(layer, data):
         yield np.asarray(data)
         return
     if isinstance(data, (str, bytes)) or not (hasattr(data, "__iter__") or hasattr(data, "__getitem__")):
-        raise DataError(
+        raise NotData(
             f"{layer.name} cannot adapt to this",
             saw=type(data).__name__, want="an array, or an iterable of batches",
         )  # fmt: skip
     for batch in data if hasattr(data, "__iter__") else (data[i] for i in range(len(data))):
         batch = batch[0] if isinstance(batch, tuple) else batch
         if not hasattr(batch, "shape"):
-            raise DataError(
+            raise NotData(
                 f"{layer.name} cannot adapt to this",
                 saw=f"a batch of type {type(batch).__name__}", want="batches that are arrays",
                 fix="adapt(np.array(data))",
@@ -262,12 +262,6 @@ def plain(layer, name):
     if isinstance(value, dict):
         return np.array(value["config"]["value"], value["config"].get("dtype"))
     return value
-
-
-def array_config(value):
-    if isinstance(value, np.ndarray):
-        return {"class_name": "__numpy__", "config": {"value": value.tolist(), "dtype": str(value.dtype)}}
-    return to_config(value)
 
 
 registry.add("layer", Rescaling, Normalization)

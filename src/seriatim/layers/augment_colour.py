@@ -278,7 +278,10 @@ class RandomSaturation(ImageLayer):
 
 
 class RandomColorJitter(ImageLayer):
-    """RandomBrightness, RandomContrast, RandomSaturation and RandomHue, one after another; None leaves one out."""
+    """RandomBrightness, RandomContrast, RandomSaturation and RandomHue, one after another; None leaves one out.
+
+    With one of them only, it draws what that layer draws under the same seed.
+    """
 
     value_range: ValueRange = (0, 255)
     brightness_factor: OptionalSigned = None
@@ -306,7 +309,7 @@ class RandomColorJitter(ImageLayer):
         return self.__dict__.get("parts", {})
 
     def draw(self, key, shape):
-        keys = jax.random.split(key, 4)
+        keys = [key] if len(self.parts) == 1 else jax.random.split(key, 4)
         return {name: part.draw(k, shape) for k, (name, part) in zip(keys, self.parts.items(), strict=False)}
 
     def change(self, x, drawn):

@@ -192,7 +192,7 @@ class StackedRNNCells(Layer):
         return output_size(self.cells[-1])
 
     def get_initial_state(self, batch_size=None):
-        return [initial(cell, batch_size) for cell in self.cells]
+        return [state_of(cell, batch_size) for cell in self.cells]
 
     def step(self, w, x, states, call):
         """(output, states, what moved) for one step."""
@@ -218,6 +218,12 @@ def initial(cell, batch):
     """The states that a sequence starts with, as a list: those of the cell, or zeros."""
     own = getattr(cell, "get_initial_state", None)
     return listed(own(batch_size=batch)) if own is not None else zeros_of(cell.state_size, batch, cell.compute_dtype)
+
+
+def state_of(cell, batch):
+    """A cell's place in the states of a stack: no list where its size is one number and it says no more."""
+    bare = not hasattr(cell, "get_initial_state") and not isinstance(cell.state_size, (list, tuple))
+    return initial(cell, batch)[0] if bare else initial(cell, batch)
 
 
 def written_for_keras(cell):

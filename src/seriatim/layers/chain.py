@@ -3,7 +3,6 @@
 Floor 2. `run` is the whole of a Sequential model; everything else in the library calls it or reads it.
 """
 
-import jax
 
 from ..base import registry
 from ..base.report import UsageError, birthplace
@@ -11,7 +10,7 @@ from .contract import MASK, PENALTY, under, within
 from .core import InputLayer
 from .host import rows_of
 from .infer import KerasTensor, output_shape
-from .layer import Layer
+from .layer import Layer, with_activity
 from .variable import is_traced
 
 
@@ -20,10 +19,7 @@ def run(layers, arrays, x, call):
     moved = []
     for i, (layer, w) in enumerate(zip(layers, arrays, strict=True)):
         w, x = layer.meet(w, x)
-        y, new = layer.apply(w, x, call.at(i))
-        if layer.activity_regularizer is not None:
-            found = sum(layer.activity_regularizer(leaf) / len(leaf) for leaf in jax.tree.leaves(y))
-            new = {**new, PENALTY: new.get(PENALTY, 0) + found}
+        y, new = with_activity(layer, *layer.apply(w, x, call.at(i)))
         call = call._replace(mask=new[MASK] if MASK in new else layer.next_mask(x, call.mask))
         moved.append(new)
         x = y

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from ..base.report import UsageError
 from . import seeds
 from .contract import PENALTY, Weight, under, within
-from .variable import Variable
+from .variable import Variable, is_traced
 
 
 def adopt(cls, base):
@@ -70,6 +70,7 @@ def build_inherited(self, shape):
 def apply(self, w, x, call):
     """Run the author's `call` on a shadow that holds `w`; return its output and the state it assigned."""
     ghost = shadow(self, w, call)
+    before_call = dict(ghost.__dict__)
     accepted = inspect.signature(type(self).call).parameters
     options = {}
     if "training" in accepted:
@@ -78,12 +79,22 @@ def apply(self, w, x, call):
         options["mask"] = call.mask
     with nullcontext() if call.root is None else seeds.drawing_from(call.key):
         y = ghost.call(x, **options)
-    before, after = w, ghost.arrays
-    moved = {name: array for name, array in after.items() if name in before and array is not before[name]}
+    moved = {name: array for name, array in ghost.arrays.items() if name in w and array is not w[name]}
+    note(self, ghost, before_call)
     penalties = ghost.penalties()
     if penalties:
         moved[PENALTY] = sum(penalties)
     return y, moved
+
+
+def note(layer, ghost, before):
+    """Keep what `call` wrote into plain attributes, unless it belongs to a program that is being compiled."""
+    original = layer.__dict__.get("_original", layer)
+    for name, value in ghost.__dict__.items():
+        if name[0] == "_" or name == "box" or value is before.get(name, ghost):
+            continue
+        if not any(is_traced(leaf) for leaf in jax.tree.leaves(value)):
+            original.__dict__[name] = value
 
 
 def next_mask(self, x, mask):

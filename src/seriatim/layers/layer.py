@@ -398,7 +398,7 @@ class Layer(Config, keyword=True):
             training = context.training if training is None else bool(training)
             call = context._replace(training=training, mask=mask if mask is not None else context.mask)
         w, x = self.meet(self.arrays, x)
-        y, moved = self.apply(w, x, call)
+        y, moved = with_activity(self, *self.apply(w, x, call))
         self.put({name: array for name, array in moved.items() if name != custom.PENALTY})
         if custom.PENALTY in moved:
             self.__dict__["_penalties"] = [moved[custom.PENALTY]]
@@ -429,6 +429,19 @@ def _to(array, dtype, whole=False):
 
 def _get_trainable(self):
     return self.__dict__.get("_trainable", True)
+def symbol(x):
+    """The KerasTensor that an Input stands for; anything else as it is."""
+    return x.spec if isinstance(x, Layer) and hasattr(x, "spec") else x
+
+
+def with_activity(layer, y, moved):
+    """(y, moved), the penalty on the output among what moved: Σ regularizer(y) / batch."""
+    if layer.activity_regularizer is None:
+        return y, moved
+    found = sum(layer.activity_regularizer(leaf) / len(leaf) for leaf in jax.tree.leaves(y))
+    return y, {**moved, custom.PENALTY: moved.get(custom.PENALTY, 0) + found}
+
+
 
 
 def _set_trainable(self, value):

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import names, settings
+from ..base import names, registry, settings
 from ..base.report import UsageError
 from .variable import Variable
 
@@ -35,6 +35,8 @@ class SeedGenerator:
     In a layer's `call` during training, what is drawn follows the seed of the model and the step (Keras: the
     generator's own state), so that any step can be replayed.
     """
+
+    family = "seed"
 
     def __init__(self, seed=None, name=None, **kwargs):
         if kwargs:
@@ -64,6 +66,9 @@ class SeedGenerator:
     @classmethod
     def from_config(cls, config):
         return cls(**config)
+
+
+registry.add("seed", SeedGenerator)
 
 
 def pair(seed):

@@ -91,7 +91,7 @@ class Constant(Initializer):
             ) from None
 
     def get_config(self):
-        return {"value": write_array(self.value)}
+        return {"value": registry.to_config(self.value, typed=True)}
 
     @classmethod
     def from_config(cls, config):
@@ -412,16 +412,8 @@ def read_seed(seed):
         ) from None
 
 
-def write_array(value):
-    """Keras's JSON form of a number or an array."""
-    if hasattr(value, "dtype") and np.ndim(value):
-        kind = "__numpy__" if isinstance(value, np.ndarray) else "__tensor__"
-        return {"class_name": kind, "config": {"value": np.asarray(value).tolist(), "dtype": str(value.dtype)}}
-    return registry.to_config(value)
-
-
 def read_array(value):
-    """The number or array that `write_array` wrote."""
+    """The number or array that `to_config(…, typed=True)` wrote."""
     if isinstance(value, dict) and value.get("class_name") in ("__numpy__", "__tensor__"):
         return np.asarray(value["config"]["value"], jnp.dtype(value["config"]["dtype"]))
     return value

@@ -69,8 +69,8 @@ class IoU(Metric):
         weight = jnp.asarray(1 if sample_weight is None else sample_weight)
         if jnp.issubdtype(weight.dtype, jnp.floating) and jnp.issubdtype(self.dtype, jnp.integer):
             warnings.warn(
-                f"{self.name} counts in {self.dtype}, so the weight of type float is cut to a whole number (a casting "
-                "that may lose it); give dtype='float32'", stacklevel=3,
+                f"{self.name}: the weight of type float is cut to the {self.dtype} it counts in, a casting that may "
+                "lose it; give dtype='float32'", stacklevel=3,
             )  # fmt: skip
         weight = weight.astype(self.dtype)
         weight = jnp.broadcast_to(jnp.reshape(weight, -1) if weight.ndim > 1 else weight, y_true.shape)

@@ -220,7 +220,7 @@ class Loop:
             self.session.give()
             self.watchers.on_train_batch_end(self.done - 1, self.session.logs())
         if self.refresh is not None and left > 0:
-            self.watchers.on_progress(self.done, self.session.logs())
+            self.watchers.on_progress(self.done, logs=self.session.logs())
 
     def finish(self):
         """The end of training: averaged weights take the place of the last ones, if asked for."""

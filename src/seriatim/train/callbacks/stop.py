@@ -72,9 +72,8 @@ class TerminateOnNaN(Callback):
     def check(self, batch, logs):
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
-            message = f"Batch {batch}: Invalid loss, terminating training"
             if self.raise_error:
-                raise RuntimeError(message)
+                raise RuntimeError(f"NaN or Inf loss encountered at batch {batch}: {loss}")
             if not self.model.stop_training:
-                print(message)
+                print(f"Batch {batch}: Invalid loss, terminating training")
             self.model.stop_training = True
