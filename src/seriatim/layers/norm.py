@@ -374,6 +374,9 @@ class SpectralNormalization(Wrapper):
         y, moved = self.inside("layer", w, x, call)
         return y.astype(self.compute_dtype), {**moved, **new}
 
+    def next_mask(self, x, mask):
+        return self.layer.next_mask(x, mask)
+
     def normalised(self, kernel, u):
         """(kernel / σ, u), both in the types in which they came."""
         matrix, kept = full(kernel).reshape(-1, kernel.shape[-1]), u

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 
 from ..base import registry
 from ..base.fields import Bool, Format, OptionalSizes, OptionalText, Padding, SpatialSizes
+from ..base.report import UsageError
 from ..math.windows import adaptive_pool, average_pool, global_max, max_pool, spatial_axes
 from .conv import check_windows
 from .core import floats_in_compute_dtype
@@ -182,6 +183,12 @@ class GlobalAveragePooling(GlobalPooling):
         if call.mask is None or self.rank > 1:
             return jnp.mean(x, self.places, keepdims=self.keepdims)
         real = jnp.expand_dims(call.mask.astype(bool), 2 if self.data_format == "channels_last" else 1)
+        if real.shape[self.places[0]] not in (1, x.shape[self.places[0]]):
+            raise UsageError(
+                f"{self.name} ({type(self).__name__}) got a mask of other steps than its input has",
+                at=self._birthplace, saw=f"a mask of shape {call.mask.shape}, an input of shape {x.shape}",
+                want=f"a mask of {x.shape[self.places[0]]} steps; a chain's masks are those of axis 1",
+            )  # fmt: skip
         total = jnp.sum(jnp.where(real, x, 0), self.places, keepdims=self.keepdims)
         return total / jnp.sum(real.astype(x.dtype), self.places, keepdims=self.keepdims)
 
