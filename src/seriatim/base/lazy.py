@@ -3,6 +3,7 @@
 Floor 0.
 """
 
+from contextlib import suppress
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -29,6 +30,9 @@ class Later(ModuleType):
 
     def __getattr__(self, name):
         module = import_module(self.__name__)
-        value = getattr(module, name) if hasattr(module, name) else import_module(f"{self.__name__}.{name}")
+        if not hasattr(module, name):
+            with suppress(ModuleNotFoundError):  # then there is no such name, as the next line says
+                import_module(f"{self.__name__}.{name}")
+        value = getattr(module, name)
         setattr(self, name, value)
         return value

@@ -4,7 +4,7 @@ import numpy as np
 
 from .inert import load_npz
 from .sources import fetch
-from .words import begun, limited, shuffled, word_index
+from .words import Texts, begun, limited, shuffled, split, word_index
 
 
 def load_data(
@@ -19,12 +19,12 @@ def load_data(
     >>> (x_train, y_train), (x_test, y_test) = load_data(num_words=10000)  # doctest: +SKIP
     """
     arrays, rng = load_npz(fetch("imdb.npz", path)), np.random.RandomState(seed)
-    x_train, y_train = shuffled(arrays["x_train"], arrays["y_train"], rng)
-    x_test, y_test = shuffled(arrays["x_test"], arrays["y_test"], rng)
-    x_train, y_train = begun(x_train, y_train, start_char, index_from, maxlen)
-    x_test, y_test = begun(x_test, y_test, start_char, index_from, maxlen)
-    texts, cut = limited(x_train + x_test, num_words, skip_top, oov_char), len(x_train)
-    return (np.array(texts[:cut], object), y_train), (np.array(texts[cut:], object), y_test)
+    train, test = [
+        begun(*shuffled(arrays[f"x_{part}"], arrays[f"y_{part}"], rng), start_char, index_from, maxlen)
+        for part in ("train", "test")
+    ]
+    both = Texts(*map(np.concatenate, zip(train, test, strict=True)))
+    return split(limited(both, num_words, skip_top, oov_char), both.labels, len(train.labels))
 
 
 def get_word_index(path="imdb_word_index.json"):

@@ -4,7 +4,7 @@ import numpy as np
 
 from .inert import load_npz
 from .sources import fetch
-from .words import begun, limited, shuffled, word_index
+from .words import begun, limited, shuffled, split, word_index
 
 LABELS = (
     "cocoa grain veg-oil earn acq wheat copper housing money-supply coffee sugar trade reserves ship cotton carcass "
@@ -22,10 +22,10 @@ def load_data(
     The words are numbered as in `imdb.load_data`; the last `test_split` of the shuffled texts are the test set.
     """
     arrays = load_npz(fetch("reuters.npz", path))
-    texts, labels = shuffled(arrays["x"], arrays["y"], np.random.RandomState(seed))
-    texts, labels = begun(texts, labels, start_char, index_from, maxlen)
-    texts, cut = limited(texts, num_words, skip_top, oov_char), int(len(texts) * (1 - test_split))
-    return (np.array(texts[:cut], object), labels[:cut]), (np.array(texts[cut:], object), labels[cut:])
+    both = shuffled(arrays["x"], arrays["y"], np.random.RandomState(seed))
+    texts = begun(*both, start_char, index_from, maxlen)
+    lists = limited(texts, num_words, skip_top, oov_char)
+    return split(lists, texts.labels, int(len(lists) * (1 - test_split)))
 
 
 def get_word_index(path="reuters_word_index.json"):

@@ -5,6 +5,7 @@ Floor 6.
 
 import json
 from itertools import chain, pairwise
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -19,34 +20,46 @@ def shuffled(x, y, rng):
     return x[order], y[order]
 
 
+class Texts(NamedTuple):
+    """Texts one after another: their words (n,), the number of words of each (texts,), a label for each."""
+
+    words: Any
+    lengths: Any
+    labels: Any
+
+
 def begun(texts, labels, start_char, index_from, maxlen):
-    """(texts, labels): numbers counted from `index_from`, behind a `start_char`; only those shorter than maxlen."""
-    start = [] if start_char is None else [start_char]
-    texts = [start + [word + index_from for word in text] for text in texts] if start or index_from else list(texts)
+    """Texts whose words are counted from `index_from`, behind a `start_char`; only those shorter than maxlen."""
+    first, lengths = start_char is not None, np.fromiter(map(len, texts), np.int64, len(texts))
     if maxlen:
-        keep = [len(text) < maxlen for text in texts]
-        texts = [text for text, fits in zip(texts, keep, strict=True) if fits]
-        labels = labels[np.asarray(keep, bool)]
-    if not texts:
+        keep = lengths + first < maxlen
+        texts, labels, lengths = texts[keep], labels[keep], lengths[keep]
+    if not len(texts):
         raise UsageError("no text is shorter than maxlen", saw=f"maxlen={maxlen}", fix="a larger maxlen")
-    return texts, labels
+    words = np.fromiter(chain.from_iterable(texts), np.int64, lengths.sum()) + (index_from or 0)
+    if first:
+        words = np.insert(words, np.cumsum(lengths) - lengths, start_char)
+    return Texts(words, lengths + first, labels)
 
 
 def limited(texts, num_words, skip_top, oov_char):
-    """Words outside skip_top … num_words - 1 become `oov_char`, or are left out if that is None.
+    """Lists of words, of which those outside skip_top … num_words - 1 become `oov_char`, or None: are left out.
 
     Without num_words, the largest number of all stands for it (and so is outside itself), as in Keras.
     """
-    ends = np.cumsum([0, *map(len, texts)])
-    flat = np.fromiter(chain.from_iterable(texts), np.int64, ends[-1])
-    num_words = num_words or flat.max()
-    inside = (skip_top <= flat) & (flat < num_words)
+    words, ends = texts.words, np.cumsum([0, *texts.lengths])
+    inside = (skip_top <= words) & (words < (num_words or words.max()))
     if oov_char is None:
-        ends, flat = np.cumsum([0, *inside])[ends], flat[inside]
+        words, ends = words[inside], np.cumsum([0, *inside])[ends]
     else:
-        flat = np.where(inside, flat, oov_char)
-    words = flat.tolist()
+        words = np.where(inside, words, oov_char)
+    words = words.tolist()
     return [words[start:stop] for start, stop in pairwise(ends.tolist())]
+
+
+def split(lists, labels, cut):
+    """(texts, labels) before the cut and behind it, as arrays."""
+    return (np.array(lists[:cut], object), labels[:cut]), (np.array(lists[cut:], object), labels[cut:])
 
 
 def word_index(source, path):

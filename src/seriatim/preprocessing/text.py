@@ -110,7 +110,7 @@ class Tokenizer:
     def texts_to_sequences_generator(self, texts):
         """`texts_to_sequences`, a text at a time."""
         for text in texts:
-            yield self.limited(self.word_index.get(word) for word in self.words(text))
+            yield self.limited([self.word_index.get(word) for word in self.words(text)])
 
     def sequences_to_texts(self, sequences):
         """The words of each list of numbers, with spaces between them."""
@@ -119,14 +119,15 @@ class Tokenizer:
     def sequences_to_texts_generator(self, sequences):
         """`sequences_to_texts`, a list at a time."""
         for sequence in sequences:
-            numbers = self.limited(i if i in self.index_word else None for i in sequence)
+            numbers = self.limited([i if i in self.index_word else None for i in sequence])
             yield " ".join(self.index_word[i] for i in numbers)
 
     def limited(self, numbers):
         """The numbers below num_words; the oov_token's for others and for None, or nothing if there is none."""
         limit, unknown = self.num_words or float("inf"), self.word_index.get(self.oov_token)
-        kept = (unknown if i is None or i >= limit else i for i in numbers)
-        return [i for i in kept if i is not None]
+        if unknown is None:
+            return [i for i in numbers if i is not None and i < limit]
+        return [unknown if i is None or i >= limit else i for i in numbers]
 
     def texts_to_matrix(self, texts, mode="binary"):
         """A row of word weights for each text: float64 (n, num_words); see `sequences_to_matrix`."""
