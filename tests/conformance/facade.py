@@ -16,6 +16,7 @@ from seriatim import random as draws
 from seriatim.base import names as naming
 from seriatim.base import registry, settings
 from seriatim.base.report import UsageError
+from seriatim.datasets import inert
 from seriatim.layers import seeds
 from seriatim.math import deconvolution, distances, initializers
 from seriatim.utils import PyDataset
@@ -166,4 +167,5 @@ NAMES = {
         INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring"),
     "keras.src.models.functional.Functional": Sequential,
     "save_model_to_hdf5": save_h5, "load_model_from_hdf5": models.load_model,
+    "keras.src.datasets.npz_utils.load_npz": inert.load_npz,
 }  # fmt: skip
