@@ -37,10 +37,11 @@ def get_file(
 ):  # fmt: skip
     """The path of the file at `origin` (a URL), downloaded unless it is in the cache already.
 
-    It is kept as `fname` (or the name in the URL) in `cache_subdir` of `cache_dir`, of $KERAS_HOME or of ~/.keras, and
-    in the system's folder of temporary files where that cannot be written. With a hash (sha256 or md5), a file in the
-    cache that has another is downloaded again, and a download that has another is a DataError. extract=True unpacks a
-    tar or zip archive, and gives the folder: `fname` without an ending, or its first part and `_extracted`.
+    It is kept as `fname` (or the name in the URL) in `cache_subdir` of `cache_dir`, of $KERAS_HOME or of ~/.keras; in
+    the system's folder of temporary files where that cannot be written, and the file is not there. With a hash (sha256
+    or md5), a file in the cache that has another is downloaded again, and a download that has another is a DataError.
+    extract=True unpacks a tar or zip archive, and gives the folder: `fname` without an ending, or its first part and
+    `_extracted`.
 
     Without a network, the FileError names the URL and the place where the file may be put by hand. Differs from Keras:
     a failed download leaves what was there; a member of an archive that leads out of its folder is a FileError, and
@@ -51,15 +52,18 @@ def get_file(
     if md5_hash is not None and file_hash is None:
         file_hash, hash_algorithm = md5_hash, "md5"
     wanted = None if file_hash is None else (hash_name(file_hash, hash_algorithm), str(file_hash).lower())
-    name, folder = file_name(fname, origin), cache_folder(cache_dir, cache_subdir)
-    extract = extract or untar
+    name, extract = file_name(fname, origin), extract or untar
     bare = extract and not (fname and "." in name)
-    target = folder / (f"{name}_archive" if bare else name)
+    stored = f"{name}_archive" if bare else name
+    folder = cache_folder(cache_dir, cache_subdir, stored)
+    target = folder / stored
     if force_download or not kept(target, wanted):
         download(origin, target, wanted)
     if not extract:
         return str(target)
     out = folder / (name if bare else f"{name.partition('.')[0]}_extracted")
+    if out.is_dir() and not os.access(out, os.W_OK):  # a cache that many read: it was unpacked by who may write
+        return str(out)
     if not unpack(target, out, "tar" if untar else archive_format):
         warnings.warn(f"Could not extract archive: {target} is no such archive", stacklevel=2)
     return str(out)
@@ -76,8 +80,8 @@ def file_name(fname, origin):
     return name
 
 
-def cache_folder(cache_dir, cache_subdir):
-    """The folder where files are kept, made if need be."""
+def cache_folder(cache_dir, cache_subdir, name):
+    """The folder where files are kept, made if need be: the first that can be written, or that holds the file."""
     home = Path(cache_dir or os.environ.get("KERAS_HOME") or "~/.keras").expanduser()
     spare = Path(tempfile.gettempdir(), ".keras")
     for base in (home, spare):
@@ -88,7 +92,7 @@ def cache_folder(cache_dir, cache_subdir):
             continue
         # in the folder of temporary files, another user may have made one by that name, with other files in it
         mine = base is home or not hasattr(os, "getuid") or base.stat().st_uid == os.getuid()
-        if os.access(folder, os.W_OK) and mine:
+        if mine and (os.access(folder, os.W_OK) or (folder / name).exists()):
             return folder
     raise FileError(
         "no folder for downloads", saw=f"neither {home} nor {spare} is ours to write in",

@@ -287,6 +287,25 @@ def test_a_download_is_whole_or_not_there(server, tmp_path):
             utils.get_file(**arguments, cache_dir=tmp_path)
 
 
+def test_caches_that_cannot_be_written(server, tmp_path, monkeypatch):
+    """What is there is used; anything else goes to our own folder of temporary files, not to another user's."""
+    url, home = server[0], tmp_path / "home"
+    for name, options in (("there", {}), ("folder", {"extract": True})):
+        utils.get_file(name, f"{url}/good.zip", cache_dir=home, **options)
+    before, access = tree(home), os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not Path(path).is_relative_to(home) and access(path, mode))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "spare"))
+    for name, options in (("there", {}), ("folder", {"extract": True})):
+        assert utils.get_file(name, "http://127.0.0.1:1/", cache_dir=home, **options) == str(home / "datasets" / name)
+    assert utils.get_file("new", f"{url}/text", cache_dir=home) == str(
+        tmp_path / "spare" / ".keras" / "datasets" / "new"
+    )
+    assert tree(home) == before
+    monkeypatch.setattr(os, "getuid", lambda: -5)
+    with pytest.raises(FileError, match="no folder"):
+        utils.get_file("new", f"{url}/text", cache_dir=home)
+
+
 def archive(path, kind, name, link=None):
     """An archive with one member of this name, or a link to `link`."""
     if kind == "tar":
