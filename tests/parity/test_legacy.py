@@ -8,6 +8,7 @@ import warnings
 from contextlib import contextmanager
 from itertools import islice, product
 
+import keras
 import numpy as np
 import pandas as pd
 import pytest
@@ -359,6 +360,22 @@ def test_generators_train_a_model(folder):
     assert len(history.history["val_loss"]) == 3 and model.optimizer.iterations == 3 * len(train)
     assert model.predict(held, verbose=0).shape == (held.samples, 3)
     assert model.evaluate(held, verbose=0, return_dict=True)["loss"] > 0
+
+
+def test_short_names_of_losses():
+    y, p = np.eye(3, dtype="float32"), RNG.uniform(0.1, 0.9, (3, 3)).astype("float32")
+    for name in ("mse", "MSE", "mae", "MAE", "mape", "MAPE", "msle", "MSLE", "bce", "BCE", "kld", "KLD"):
+        wanted = np.asarray(keras.losses.get(name)(y, p))
+        for found in (seriatim.losses.get(name), getattr(seriatim.losses, name)):
+            np.testing.assert_allclose(found(y, p), wanted, rtol=1e-5)
+        if name.lower() != "bce":
+            assert getattr(seriatim.metrics, name) is getattr(seriatim.losses, name)
+    kinds = seriatim.losses.Reduction
+    for kind in kinds.all():
+        kinds.validate(kind)
+        assert np.size(seriatim.losses.MeanSquaredError(reduction=kind)(y, p)) == (3 if kind == "none" else 1)
+    with pytest.raises(ValueError, match="Invalid Reduction Key"):
+        kinds.validate("average")
 
 
 def test_the_package_is_found():
