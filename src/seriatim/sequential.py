@@ -19,6 +19,7 @@ from .engine.device import placed, random_key
 from .engine.forward import Forward, device_arrays, is_stateful
 from .engine.plan import avals, leaves, make_plan, split
 from .engine.programs import programs_for
+from .export import keras_graph
 from .layers.augment import augments
 from .layers.chain import Chain, every_layer, run
 from .layers.contract import MASK, PENALTY, Call, is_shape
@@ -428,6 +429,13 @@ class Sequential(Chain):
         return json.dumps(registry.to_config(self), **options)
 
     # ---- print ---------------------------------------------------------------------------------------
+    def to_keras_config(self):
+        """The config of a Functional model of Keras that computes the same; a UsageError naming what it cannot say.
+
+        `keras.Model.from_config(model.to_keras_config())` builds it; then `set_weights(model.get_weights())` fits.
+        """
+        return keras_graph.functional_config(self)
+
 
     def summary(
         self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,

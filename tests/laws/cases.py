@@ -155,6 +155,18 @@ RECURRENT = [
     Case("ConvLSTM3D", {"filters": 2, "kernel_size": 2, "data_format": "channels_first"}, (2, 1, 3, 2, 3)),
 ]  # fmt: skip
 
+BLOCKS = [
+    Case("SelfAttention", {"num_heads": 2, "key_dim": 3, "value_dim": 2, "output_shape": 5}, (4, 3)),
+    Case("SelfAttention", {"num_heads": 3, "dropout": 0.3, "use_causal_mask": True, "use_bias": False}, (4, 3)),
+    Case("TransformerBlock", {"num_heads": 2, "intermediate_dim": 5, "dropout": 0.3, "activation": "gelu"}, (4, 4)),
+    Case("TransformerBlock", {"num_heads": 1, "intermediate_dim": 5, "norm_first": True, "use_causal_mask": True,
+                              "activation": "tanh"}, (4, 3)),
+    Case("PositionalEmbedding", {"sequence_length": 6}, (4, 3)), Case("PositionalEmbedding", {"kind": "sine"}, (4, 3)),
+    Case("Residual", {"layers": [layers.Dense(5, "tanh"), layers.Dropout(0.3), layers.Dense(3)]}, (4, 3)),
+    Case("Residual", {"layers": [layers.Dense(5), layers.BatchNormalization()], "shortcut": [layers.Dense(5)]}, (3,)),
+    Case("Concat", {"chains": [[], [layers.Dense(5), layers.Dropout(0.3)], [layers.Masking()]]}, (4, 3)),
+]  # fmt: skip
+
 UNIT = {"value_range": (0, 1)}
 PLAIN = {
     "half": "one place casts for all layers for pictures; four of them show it",
@@ -216,4 +228,4 @@ SIGNALS = [
 ]
 
 CASES = CORE + ACTIVATION + SHAPE + NORM + NOISE + EMBED + ADAPT + CONV + POOL + RECURRENT + PICTURES + CATEGORIES
-CASES += SIGNALS
+CASES += SIGNALS + BLOCKS

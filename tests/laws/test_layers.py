@@ -11,7 +11,7 @@ import pytest
 
 import seriatim.layers
 from seriatim import kernels
-from seriatim.layers.contract import PENALTY, Call
+from seriatim.layers.contract import MASK, PENALTY, Call
 from seriatim.layers.layer import Layer
 
 from .cases import CASES
@@ -140,7 +140,7 @@ def test_what_moves_was_declared(case):
     declared = {w.name: w for w in layer.declare((None, *case.shape))}
     for training in (False, True):
         _, moved = steps[training](arrays, case.input(), KEY)
-        moved = {name: array for name, array in moved.items() if name != PENALTY}
+        moved = {name: array for name, array in moved.items() if name not in (MASK, PENALTY)}
         assert training or not moved
         for name, array in moved.items():
             assert not declared[name].trainable

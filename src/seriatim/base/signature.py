@@ -39,6 +39,8 @@ def rank_fix(layer, wanted, shape):
         return "give the data a channel axis: x = x[..., None]" if len(shape) < wanted else None
     if kind in ("LSTM", "GRU", "SimpleRNN", "Bidirectional") and len(shape) == 2:
         return "return_sequences=True in the recurrent layer before, or a time axis for the data: x = x[..., None]"
+    if kind in ("SelfAttention", "TransformerBlock", "PositionalEmbedding") and len(shape) == 2:
+        return f"Embedding(…) before {layer.name} for whole numbers; or a time axis: x = x[..., None]"
     if len(shape) > wanted:
         return f"put Flatten() or a Global…Pooling before {layer.name}"
     return None

@@ -135,7 +135,7 @@ class Walk(NamedTuple):
         for name in names:
             where = f"_{name}" if name == "learning_rate" and hasattr(a, "_learning_rate") else name
             mine, theirs = getattr(a, where, None), getattr(b, where, None)
-            if isinstance(mine, Layer) or getattr(mine, "family", "") == "initializer":
+            if _holds_layers(mine) or getattr(mine, "family", "") == "initializer":
                 continue  # layers are met as children; first values are drawn already
             if where != name and isinstance(mine, float) and isinstance(theirs, float):
                 continue  # a rate lies in the optimizer's state

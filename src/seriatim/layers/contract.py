@@ -40,6 +40,7 @@ class Call(NamedTuple):
     root: Any = None  # the key of this step
     mask: Any = None  # (b, t) bool, True = real data
     path: tuple = ()  # where in the chain: folded into the key
+    sketch: bool = False  # static: shapes are being derived, and sizes that the input leaves open are made up
 
     @property
     def key(self):

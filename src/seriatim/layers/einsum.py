@@ -128,14 +128,9 @@ class EinsumDense(Layer):
 
     def fanned(self, letters):
         """The kernel's initializer; one that looks at the fans is told which axes are in and which are out."""
-        initializer = self.kernel_initializer
-        if not isinstance(initializer, VarianceScaling):
-            return initializer
-        if initializer.input_axes is not None and initializer.output_axes is not None:
-            return initializer
         out = [i for i, letter in enumerate(letters.kernel) if letter in letters.y]
         into = [i for i, letter in enumerate(letters.kernel) if letter not in letters.y]
-        return type(initializer).from_config({**initializer.get_config(), "input_axes": into, "output_axes": out})
+        return aimed(self.kernel_initializer, into, out)
 
     def forward(self, w, x, call):
         x_axes, y_axes, kernel, _ = self.letters(x.ndim)
@@ -148,6 +143,15 @@ class EinsumDense(Layer):
     def get_config(self):
         config = {"activity_regularizer": None, **super().get_config()}
         return without_none(config, "lora_rank", "lora_alpha", "gptq_unpacked_column_size")
+
+
+def aimed(initializer, into, out):
+    """An initializer that looks at the fans, told which axes of the kernel meet the input and which the output."""
+    if not isinstance(initializer, VarianceScaling):
+        return initializer
+    if initializer.input_axes is not None and initializer.output_axes is not None:
+        return initializer
+    return type(initializer).from_config({**initializer.get_config(), "input_axes": into, "output_axes": out})
 
 
 class Letters(NamedTuple):

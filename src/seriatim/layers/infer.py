@@ -76,7 +76,7 @@ def _probe(layer, shape, dtype, sizes):
     }
 
     def once(w, x, key):
-        return layer.apply(*layer.meet(w, x), Call(training=False, root=key))[0]
+        return layer.apply(*layer.meet(w, x), Call(training=False, root=key, sketch=None in shape[1:]))[0]
 
     try:
         return jax.eval_shape(once, w, jax.ShapeDtypeStruct(tuple(concrete), dtype), jax.eval_shape(jax.random.key, 0))
