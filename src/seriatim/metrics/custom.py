@@ -22,6 +22,8 @@ FACE = ("update_state", "result", "reset_state")
 def adopt(cls):
     """Give a class that defines any of Keras's three methods the pure functions of a metric."""
     cls.zero, cls.add, cls.read = zero, add, read
+    if "reset_state" in vars(cls):
+        cls.again = again
     if "summable" not in vars(cls):
         cls.summable = False
 
@@ -36,6 +38,13 @@ def zero(self, y=None, p=None):
     with jax.ensure_compile_time_eval():
         ghost.reset_state()
     return {name: np.asarray(array) for name, array in ghost.tally.items()}
+
+
+def again(self, tally):
+    """The tally of a new epoch: the author's `reset_state` says what becomes of the old one."""
+    ghost = shadow(self, tally)
+    ghost.reset_state()
+    return {name: jnp.asarray(array) for name, array in ghost.tally.items()}
 
 
 def add(self, tally, y_true, y_pred, sample_weight=None):

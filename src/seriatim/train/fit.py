@@ -6,6 +6,8 @@ Floor 4. How long a chunk may be is derived from who is watching (`CallbackList.
 import math
 import time
 import warnings
+from contextlib import closing
+from functools import partial
 
 import jax
 import numpy as np
@@ -297,7 +299,7 @@ class Counter:
 
     def __init__(self, model, programs, source, steps, watchers):
         self.model, self.programs, self.source, self.steps, self.watchers = model, programs, source, steps, watchers
-        self.watched = watchers.watching(("on_test_batch_begin", "on_test_batch_end"))
+        self.told = Told(watchers, "test", model.steps_per_execution)
         if isinstance(source, Resident):
             self.data = in_place(model.conform(source.data), programs.plan)
             self.prepare()
@@ -314,7 +316,7 @@ class Counter:
 
     @property
     def loops(self):
-        return self.programs.loops and not self.watched
+        return self.programs.loops and not self.told.watched
 
     def zero(self):
         y, pred = self.model.target_avals
@@ -322,6 +324,7 @@ class Counter:
 
     def run(self, keep=False):
         """The logs of one evaluation; with `keep`, what stateful layers carry on stays in the model."""
+        self.model.stop_evaluating = False
         self.watchers.on_test_begin()
         tally, self.arrays = self.zero(), self.model.device_arrays()
         tally = self.resident(tally) if isinstance(self.source, Resident) else self.stream(tally)
@@ -340,12 +343,15 @@ class Counter:
             tally, self.arrays = self.programs.call("test_chunk", *args, size=size)
             hold(tally["loss"], self.data)
         for i in range(whole if self.loops else 0, steps):
-            self.tell("begin", i)
+            self.told.begin(i)
             rows = size if i < source.steps else source.rest
             args = (self.arrays, tally, self.data, np.int32(i * size))
             tally, self.arrays = self.programs.call("test_rows", *args, size=rows)
             hold(tally["loss"], self.data)
-            self.tell("end", i, tally)
+            self.told.end(i, partial(read_logs, self.programs, tally))
+            if self.model.stop_evaluating:
+                break
+        self.told.last()
         return tally
 
     def stream(self, tally):
@@ -353,17 +359,43 @@ class Counter:
         batches = self.source.batches(shuffle=False, steps=self.steps, again=False)
         with Feed(self.model, batches, self.source.depth, lambda: jax.block_until_ready(tally)) as feed:
             for i, batch in enumerate(feed):
-                self.tell("begin", i)
+                self.told.begin(i)
                 tally, self.arrays = self.programs.call("test_step", self.arrays, tally, batch)
-                self.tell("end", i, tally)
+                self.told.end(i, partial(read_logs, self.programs, tally))
+                if self.model.stop_evaluating:
+                    break
+        self.told.last()
         self.watchers.on_waiting(feed.share)
         self.source.finish()
         return tally
 
-    def tell(self, moment, i, tally=None):
-        if self.watched:
-            logs = None if tally is None else read_logs(self.programs, tally)
-            getattr(self.watchers, f"on_test_batch_{moment}")(i, logs)
+
+class Told:
+    """The callbacks that watch the batches of an evaluation or prediction: told of every `every`-th, and of the last.
+
+    `every` is the model's steps_per_execution.
+    """
+
+    def __init__(self, watchers, job, every):
+        self.watchers, self.job, self.every, self.open = watchers, job, every, None
+        self.watched = bool(watchers.watching((f"on_{job}_batch_begin", f"on_{job}_batch_end")))
+
+    def begin(self, i):
+        if self.watched and i % self.every == 0:
+            getattr(self.watchers, f"on_{self.job}_batch_begin")(i)
+
+    def end(self, i, logs):
+        """Batch i is done; `logs()` says with what."""
+        self.open = i, logs
+        if (i + 1) % self.every == 0:
+            self.last()
+
+    def last(self):
+        """What was done since they were told last."""
+        if self.watched and self.open is not None:
+            i, logs = self.open
+            getattr(self.watchers, f"on_{self.job}_batch_end")(i, logs())
+        self.open = None
 
 
 def evaluate(model, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None):
@@ -394,17 +426,20 @@ def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=Non
     display = make_display(verbose, job="predict")
     watchers = CallbackList([*(callbacks or []), *([display] if display else [])])
     watchers.set_model(model)
-    watched = watchers.watching(("on_predict_batch_begin", "on_predict_batch_end"))
+    told = Told(watchers, "predict", model.steps_per_execution)
+    model.stop_predicting = False
     total = steps or (source.total_steps if isinstance(source, Resident) else source.length)
     watchers.set_params({"verbose": display.verbose if display else 0, "epochs": 1, "steps": total})
     watchers.on_predict_begin()
     parts = []
-    for i, rows in enumerate(predict_batches(model, source, steps, bool(watched))):
-        if watched:
-            watchers.on_predict_batch_begin(i)
-        parts.append(model.forward_rows(rows))
-        if watched:
-            watchers.on_predict_batch_end(i, {"outputs": parts[-1]})
+    with closing(predict_batches(model, source, steps, told.watched)) as batches:
+        for i, rows in enumerate(batches):
+            told.begin(i)
+            parts.append(model.forward_rows(rows))
+            told.end(i, lambda: {"outputs": join(parts[-((len(parts) - 1) % told.every + 1) :])})
+            if model.stop_predicting:
+                break
+    told.last()
     watchers.on_predict_end()
     return join(parts)
 

@@ -69,8 +69,11 @@ class Session:
         return placed(step.zero_tally(self.plan, y, pred))
 
     def reset(self):
-        """Start counting anew."""
-        self.ts = self.ts._replace(tally=self.zero())
+        """Start counting anew; a metric with a `reset_state` of its own decides for itself."""
+        tally, counted = self.zero(), self.ts.tally["metrics"]
+        pairs = zip(self.plan.metrics, tally["metrics"], counted, strict=True)
+        tally["metrics"] = tuple(m.again(old) if hasattr(m, "again") else new for (_, m, _), new, old in pairs)
+        self.ts = self.ts._replace(tally=tally)
 
     def logs(self):
         """The tally as plain floats, in alphabetical order."""

@@ -122,7 +122,12 @@ class CallbackList:
         return lambda *args, logs=None: self._moment(moment, args, logs)
 
     def _moment(self, moment, args, logs):
-        if moment.endswith(("_begin", "_end")) and len(args) in (1, 2) and logs is None and isinstance(args[-1], dict):
+        if (
+            moment.endswith(("_begin", "_end"))
+            and len(args) in (1, 2)
+            and logs is None
+            and (args[-1] is None or isinstance(args[-1], dict))
+        ):
             *args, logs = args
         logs = {} if logs is None else logs
         for callback in self.callbacks:
