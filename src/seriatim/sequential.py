@@ -44,7 +44,8 @@ class Sequential(Chain):
     module = "keras"
 
     def __init__(self, layers=None, trainable=True, name=None):
-        self.compiled, self.stop_training, self.history = False, False, None
+        self.compiled, self.history, self.steps_per_execution = False, None, 1
+        self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.optimizer = self.loss = self.forward = None
         self.key, self.steps_done, self.data_seed, self.optimizer_shapes = None, 0, None, None
         super().__init__(layers, trainable, name)
@@ -182,7 +183,7 @@ class Sequential(Chain):
         elif x.ndim == len(shape) + 1 and x.shape[-1] == 1:
             x = x[..., 0]
         fits = x.ndim == len(shape) and all(n is None or n == m for n, m in zip(shape[1:], x.shape[1:], strict=True))
-        if not fits:
+        if not fits and not (self.shape_in is not None and self.widen(x.shape)):
             first = self.chain[0]
             one = x.shape == tuple(shape[1:])
             raise DataError(
@@ -428,7 +429,6 @@ class Sequential(Chain):
         """The architecture as JSON; `models.model_from_json` reads it."""
         return json.dumps(registry.to_config(self), **options)
 
-    # ---- print ---------------------------------------------------------------------------------------
     def to_keras_config(self):
         """The config of a Functional model of Keras that computes the same; a UsageError naming what it cannot say.
 
@@ -436,6 +436,7 @@ class Sequential(Chain):
         """
         return keras_graph.functional_config(self)
 
+    # ---- print ---------------------------------------------------------------------------------------
 
     def summary(
         self, line_length=None, positions=None, print_fn=None, expand_nested=False, show_trainable=False,

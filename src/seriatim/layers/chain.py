@@ -3,9 +3,8 @@
 Floor 2. `run` is the whole of a Sequential model; everything else in the library calls it or reads it.
 """
 
-
 from ..base import registry
-from ..base.report import UsageError, birthplace
+from ..base.report import SeriatimErrors, UsageError, birthplace
 from .contract import MASK, PENALTY, under, within
 from .core import InputLayer
 from .host import rows_of
@@ -188,6 +187,22 @@ class Chain(Layer):
     def allocate(self, shape, seed=None):
         if not self.built or self.shape_in is None:
             self.build(shape)
+
+    def widen(self, shape):
+        """Leave open the axes in which inputs of `shape` differ from those the chain was built for.
+
+        False, and nothing changes, if the input was declared, or if weights depend on such an axis.
+        """
+        if self.declared_input() is not None or len(shape) != len(self.shape_in):
+            return False
+        new = (self.shape_in[0], *(a if a == b else None for a, b in zip(self.shape_in[1:], shape[1:], strict=True)))
+        try:
+            fits = [w.shape for w in self.declare(new)] == [w.shape for w in self.declare(self.shape_in)]
+        except SeriatimErrors:
+            return False
+        if fits:
+            self.build(new)
+        return fits
 
     @property
     def input_dtype(self):
