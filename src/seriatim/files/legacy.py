@@ -249,6 +249,7 @@ def write_legacy(path, record):
     attrs[f"{WEIGHTS}/{TOP}"] = {"weight_names": short(order["top"], f"{WEIGHTS}/{TOP}")}
     if order["optimizer"]:
         attrs[OPTIMIZER] = {"weight_names": short(order["optimizer"], OPTIMIZER)}
+    path.parent.mkdir(parents=True, exist_ok=True)  # as Keras does for this format
     with replacing(path) as new:
         write_tree(new, record.arrays, attrs)
 

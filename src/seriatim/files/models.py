@@ -113,7 +113,7 @@ def load_model(filepath, custom_objects=None, compile=True, safe_mode=True):
             optimizer = model.optimizer
             if has_slots(record) and model.built and hasattr(model, "build_optimizer"):
                 model.build_optimizer()
-    if record.arrays:
+    if record.arrays or record.meta.get("assets"):
         report(restore(model, record, filepath, optimizer))
     return model
 

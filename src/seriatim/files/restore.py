@@ -65,7 +65,7 @@ def plan(model, record, where, optimizer=None, skip_mismatch=False, by_name=Fals
     if problems and not skip_mismatch:
         raise mismatch(where, problems)
     work.skipped.extend(problems)
-    if optimizer is not None and slots:
+    if optimizer is not None and optimizer.built and slots:
         _plan_optimizer(optimizer, slots, work)
     return work
 
