@@ -54,6 +54,8 @@ def dtype_policy():
 
 def set_dtype_policy(policy):
     """Set the policy of layers made from now on: a name, a policy, or a DTypePolicyMap."""
+    if policy is None:
+        raise UsageError("None names no dtype policy", saw="set_dtype_policy(None)", want="'float32', for instance")
     policy = read_policy(policy)
     settings.set_policy(policy if isinstance(policy, DTypePolicyMap) else policy.name)
 

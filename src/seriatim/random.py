@@ -7,8 +7,16 @@ layer's `call` during training, from the key of the step.
 import jax
 import jax.numpy as jnp
 
+from .base.report import UsageError
 from .base.settings import floatx
 from .layers.seeds import SeedGenerator, draw_seed
+
+
+def kind(dtype, wanted, name, fix):
+    """`dtype`, if it is of the wanted kind."""
+    if not jnp.issubdtype(dtype, wanted):
+        raise UsageError(f"random.{name} has no numbers of this type", saw=f"dtype={str(dtype)!r}", fix=fix)
+    return dtype
 
 
 def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
@@ -17,10 +25,8 @@ def normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
 
 
 def uniform(shape, minval=0.0, maxval=1.0, dtype=None, seed=None):
-    """Numbers spread evenly over [minval, maxval)."""
-    dtype = jnp.dtype(dtype or floatx())
-    if jnp.issubdtype(dtype, jnp.integer):
-        return jax.random.randint(draw_seed(seed), shape, int(minval), int(maxval), dtype)
+    """Numbers spread evenly over [minval, maxval), of a floating-point type."""
+    dtype = kind(dtype or floatx(), jnp.floating, "uniform", "randint draws whole numbers")
     return jax.random.uniform(draw_seed(seed), shape, dtype, minval, maxval)
 
 
@@ -31,12 +37,15 @@ def truncated_normal(shape, mean=0.0, stddev=1.0, dtype=None, seed=None):
 
 def randint(shape, minval, maxval, dtype="int32", seed=None):
     """Whole numbers from minval to maxval − 1."""
+    dtype = kind(dtype, jnp.integer, "randint", "uniform draws real numbers")
     return jax.random.randint(draw_seed(seed), shape, minval, maxval, dtype)
 
 
 def categorical(logits, num_samples, dtype="int32", seed=None):
     """(b, classes) -> (b, num_samples) drawn classes."""
     logits = jnp.asarray(logits)
+    if logits.ndim != 2:
+        raise UsageError("categorical takes a row of logits for each sample", saw=str(logits.shape), want="two axes")
     shape = (len(logits), num_samples)
     return jax.random.categorical(draw_seed(seed), logits[..., None], axis=1, shape=shape).astype(dtype)
 

@@ -218,8 +218,8 @@ class Folder:
             yield from ordered(load, chunks, threads(workers), workers + 1)
 
         single = batch_size is None
-        made = Dataset(begin, -(-rows // size), None if single else rows, not single, self.class_names)
-        made.file_paths = paths
+        made = Dataset(begin, -(-rows // size), None if single else rows, not single)
+        made.file_paths, made.class_names = paths, self.class_names
         return made
 
     def encoded(self, labels):

@@ -27,6 +27,7 @@ from ..math import images as pictures
 from ..math.moments import full
 from ..math.windows import first_to_last, last_to_first
 from .infer import KerasTensor
+from .layer import symbol
 from .noise import Seeded
 from .variable import Variable, is_traced
 
@@ -121,6 +122,7 @@ class ImageLayer(Seeded, keyword=True):
     """Abstract: y = change(x, draw(key, shape)) of pictures (b, h, w, c), at rest too unless `only_in_training`."""
 
     signature = "b h w c -> b h w c"
+    single = 3
     full_precision = True
     only_in_training: ClassVar[bool] = True
     keeps_whole: ClassVar[bool] = False  # True: whole numbers keep their type
@@ -183,6 +185,7 @@ class ImageLayer(Seeded, keyword=True):
 
     def __call__(self, data, training=None, mask=None):
         """Pictures, or a dict of pictures and what belongs to them; one picture needs no batch axis."""
+        data = symbol(data)
         if isinstance(data, KerasTensor):
             return super().__call__(data)
         context = self.__dict__.get("_context")
@@ -230,10 +233,6 @@ class ImageLayer(Seeded, keyword=True):
         calls = self.__dict__.get("_calls", 0)
         self.__dict__["_calls"] = calls + 1
         return self.own_key(jax.random.key(calls))
-
-    def compute_output_shape(self, input_shape):
-        shape = tuple(input_shape)
-        return super().compute_output_shape((1, *shape))[1:] if len(shape) == 3 else super().compute_output_shape(shape)
 
     # ---- Keras's words for the two halves ----
 

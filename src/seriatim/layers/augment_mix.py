@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from ..base import registry
-from ..base.fields import Bool, Field, Format, PositiveInt, Real, Refused, Seed
+from ..base.fields import Bool, Field, Format, NonNegativeInt, PositiveInt, Real, Refused, Seed
 from ..base.report import DataError, UsageError
 from .augment import ImageLayer, Looks, Share, ValueRange, as_key, each, uniform
 from .augment_colour import (
@@ -94,7 +94,7 @@ class RandAugment(Policy):
     """
 
     value_range: ValueRange = (0, 255)
-    num_ops: PositiveInt = 2
+    num_ops: NonNegativeInt = 2
     factor: Share = 0.5
     interpolation: Looks = "bilinear"
     seed: Seed = None
@@ -108,6 +108,8 @@ class RandAugment(Policy):
         return {"layer_idxes": jax.random.randint(which, (self.num_ops,), 0, len(self.parts)), "seed": seed}
 
     def change(self, x, drawn, masks=False):
+        if self.num_ops == 0:
+            return x
         branches, key = self.branches(masks), as_key(drawn["seed"])
 
         def once(i, x):

@@ -15,7 +15,7 @@ from ..base.report import UsageError
 from ..math.hashing import farmhash, siphash
 from .host import HostLayer, refuse, rows_of, strings_of
 from .infer import KerasTensor
-from .layer import Layer
+from .layer import Layer, symbol
 from .variable import is_traced
 
 NO_SPARSE = "the compiled program takes dense arrays"
@@ -32,10 +32,10 @@ class Encoding(OneOf):
 
 
 def encoded(ids, mode, depth, dtype, weights=None):
-    """Whole numbers ids (…, t) below `depth` as vectors; what lies outside of 0 … depth − 1 leaves no trace.
+    """Whole numbers ids (b, t, …) below `depth` as vectors; what lies outside of 0 … depth − 1 leaves no trace.
 
-    "one_hot": (…, t, depth), a 1 for each (an axis t of size 1 goes); "multi_hot": (…, depth), a 1 for those that are
-    among the t; "count": (…, depth), how often each is, or the sum of its `weights`.
+    "one_hot": (b, t, …, depth), a 1 for each (a last axis of size 1 goes); "multi_hot": (b, …, depth), a 1 for those
+    that are among the t; "count": (b, …, depth), how often each is, or the sum of its `weights`.
     """
     ids = jnp.asarray(ids)
     if mode == "int":
@@ -43,13 +43,16 @@ def encoded(ids, mode, depth, dtype, weights=None):
     ids = ids.astype("int32").reshape(ids.shape or (1,))
     if mode == "one_hot":
         return jax.nn.one_hot(ids[..., 0] if ids.ndim > 1 and ids.shape[-1] == 1 else ids, depth, dtype=dtype)
+    counted = min(1, ids.ndim - 1)
+    ids = jnp.moveaxis(ids, counted, -1)
     flat = ids.reshape(-1, ids.shape[-1])
     places = jnp.arange(len(flat))[:, None], jnp.where(flat < 0, depth, flat)  # beyond the end: dropped
     y = jnp.zeros((len(flat), depth), dtype)
     if mode == "multi_hot":
         y = y.at[places].set(1, mode="drop")
     else:
-        y = y.at[places].add(1 if weights is None else weights.reshape(flat.shape).astype(dtype), mode="drop")
+        each = 1 if weights is None else jnp.moveaxis(weights, counted, -1).reshape(flat.shape).astype(dtype)
+        y = y.at[places].add(each, mode="drop")
     return y.reshape(*ids.shape[:-1], depth)
 
 
@@ -59,7 +62,7 @@ def encoded_shape(shape, mode, depth):
         return tuple(shape)
     if mode == "one_hot":
         return (*(shape[:-1] if len(shape) > 1 and shape[-1] == 1 else shape), depth)
-    return (*shape[:-1], depth)
+    return (*shape[:1], *shape[2:], depth) if len(shape) > 1 else (depth,)
 
 
 class CategoryEncoding(Layer):
@@ -93,12 +96,21 @@ class CategoryEncoding(Layer):
 
     def __call__(self, x, count_weights=None, training=None, mask=None):
         """The vectors for `x`; where they count, each number may have a weight."""
-        x = x if is_traced(x) or isinstance(x, KerasTensor) else jnp.asarray(rows_of(x, self))
+        x = symbol(x)
+        if isinstance(x, KerasTensor):
+            return self.compute_output_spec(x)
+        x = jnp.atleast_1d(x if is_traced(x) else jnp.asarray(rows_of(x, self)))
         if count_weights is None:
             return super().__call__(x, training, mask)
         if self.output_mode != "count":
             raise UsageError("count_weights weigh counts", saw=f"output_mode={self.output_mode!r}", want="'count'")
         return encoded(x, "count", self.num_tokens, self.compute_dtype, jnp.asarray(count_weights))
+
+    def compute_output_shape(self, input_shape):
+        return encoded_shape(tuple(input_shape), self.output_mode, self.num_tokens)
+
+    def compute_output_spec(self, x, **options):
+        return KerasTensor(self.compute_output_shape(x.shape), self.compute_dtype)
 
     def get_config(self):
         config = super().get_config()
@@ -157,8 +169,13 @@ class Discretization(Layer):
 
     def __call__(self, x, training=None, mask=None):
         """The bins of numbers in arrays or lists."""
+        x = symbol(x)
         x = x if is_traced(x) or isinstance(x, KerasTensor) else jnp.asarray(rows_of(x, self))
         return super().__call__(x, training, mask)
+
+    def compute_output_shape(self, input_shape):
+        bins = self.num_bins if self.bin_boundaries is None else len(self.bin_boundaries) + 1
+        return encoded_shape(tuple(input_shape), self.output_mode, bins)
 
     def adapt(self, data, steps=None):
         """Learn the boundaries from an array, or from an iterable of batches (of tuples, the first entry counts)."""

@@ -65,6 +65,9 @@ class Embedding(Layer):
         self.fill({"embeddings": np.asarray(table).astype(self.variable_dtype)}, None)
         self.built = True
 
+    def build(self, input_shape=None):
+        super().build((None, None) if input_shape is None else input_shape)
+
     def declare(self, shape):
         yield Weight(
             "embeddings", (self.input_dim, self.output_dim), self.embeddings_initializer,

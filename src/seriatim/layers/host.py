@@ -5,12 +5,14 @@ the thread that makes the next batch. What it gives enters the program, where `f
 one-hot vectors). Nothing traced can stand before a host layer; the chain says so when one is added.
 """
 
+from pathlib import Path
+
 import jax.numpy as jnp
 import numpy as np
 
 from ..base.report import DataError, UsageError
 from .infer import KerasTensor
-from .layer import Layer
+from .layer import Layer, symbol
 from .variable import Variable, is_traced
 
 
@@ -39,13 +41,30 @@ class HostLayer(Layer):
 
     def compute_output_spec(self, x, **options):
         """The KerasTensor behind the layer."""
-        return KerasTensor(self.compute_output_shape(x.shape), "float32" if self.traced else "int32")
+        return KerasTensor(self.compute_output_shape(symbol(x).shape), self.compute_dtype if self.traced else "int32")
+
+    def save_assets(self, dir_path):
+        """Write what files keep of the layer beside its arrays, such as a vocabulary, into a folder."""
+        for name, data in self.get_assets().items():
+            Path(dir_path, name).write_bytes(data)
+
+    def load_assets(self, dir_path):
+        """Take what `save_assets` has written."""
+        self.set_assets({path.name: path.read_bytes() for path in Path(dir_path).iterdir() if path.is_file()})
+
+    def get_assets(self):
+        """{file name: bytes}; most layers have none."""
+        return {}
+
+    def set_assets(self, files):
+        """Take back what `get_assets` gave."""
 
     def get_build_config(self):
         return None  # as Keras: there is nothing to build
 
     def __call__(self, x, training=None, mask=None):
         """The output for rows, or for a single value."""
+        x = symbol(x)
         if isinstance(x, KerasTensor):
             return self.compute_output_spec(x)
         x = x.value if isinstance(x, Variable) else x

@@ -25,7 +25,8 @@ class KerasTensor:
         if sparse or ragged:
             raise UsageError("sparse and ragged tensors are not offered", saw=f"sparse={sparse}, ragged={ragged}")
         self.shape = (shape,) if isinstance(shape, int) else tuple(shape)
-        self.dtype, self.name = str(jax.numpy.dtype(dtype)), name or "keras_tensor"
+        self.dtype = dtype if dtype == "string" else str(jax.numpy.dtype(dtype))
+        self.name = name or "keras_tensor"
         self.sparse = self.ragged = False
 
     @property

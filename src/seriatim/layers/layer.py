@@ -43,6 +43,7 @@ class Layer(Config, keyword=True):
     host: ClassVar[bool] = False  # True: `feed` prepares the rows in NumPy, before the compiled program
     traced: ClassVar[bool] = True  # False: all is done in `feed`; in the compiled program the layer is the identity
     convolves: ClassVar[bool] = False  # True: XLA's CPU backend is slow with it inside a compiled loop
+    single: ClassVar[int | None] = None  # the axes of one sample, if the layer takes one without its batch axis too
     weightless: ClassVar[bool] = False  # True: `declare` checks the shape and asks for nothing
     keras_style: ClassVar[bool] = False  # True: written as for Keras, with `call`
     store: ClassVar[str] = ""  # the group inside a weights file that holds this layer's own arrays
@@ -178,7 +179,7 @@ class Layer(Config, keyword=True):
             custom.build_inherited(self, input_shape)
             self.built = True
         else:
-            self.allocate(tuple(input_shape))
+            self.allocate(self.batched(input_shape))
 
     def allocate(self, shape, seed=None):
         """Declare, then fill: every array of the layer for inputs of `shape`."""
@@ -233,6 +234,8 @@ class Layer(Config, keyword=True):
         box = self.__dict__.get("box", {})
         if name in box:
             return Variable.of(self, name, self.declaration(name))
+        if name == "bias" and self.__dict__.get("use_bias") is False:
+            return None
         raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def declaration(self, name):
@@ -326,12 +329,19 @@ class Layer(Config, keyword=True):
             )
         return sum(v.size for v in self.weights)
 
+    def batched(self, shape):
+        """The shape of an input with its batch axis, which one sample lacks."""
+        return (1, *shape) if len(shape) == self.single else tuple(shape)
+
     def compute_output_shape(self, input_shape):
-        return output_shape(self, tuple(input_shape))
+        shape = output_shape(self, self.batched(input_shape))
+        return shape[1:] if len(input_shape) == self.single else shape
 
     def compute_output_spec(self, x, **options):
         """The KerasTensor (or tuple of them) that stands for the output, for one that stands for the input."""
-        return output_spec(self, x.shape, x.dtype)
+        x = symbol(x)
+        spec = output_spec(self, self.batched(x.shape), x.dtype)
+        return KerasTensor(spec.shape[1:], spec.dtype) if x.ndim == self.single else spec
 
     def compute_mask(self, inputs=None, previous_mask=None):
         return self.next_mask(inputs, previous_mask)
@@ -377,7 +387,7 @@ class Layer(Config, keyword=True):
         x = inputs if x is None else x
         if np.ndim(training):  # Keras's layers with `call(inputs, mask)` take it by position
             mask, training = training, None
-        x = x.spec if isinstance(x, Layer) and hasattr(x, "spec") else x
+        x = symbol(x)
         if isinstance(x, KerasTensor):
             self.build(x.shape)
             return self.compute_output_spec(x)
@@ -420,15 +430,6 @@ class Layer(Config, keyword=True):
         return w, x
 
 
-def _to(array, dtype, whole=False):
-    kind = array.dtype
-    if kind == dtype or not (jnp.issubdtype(kind, jnp.floating) or (whole and jnp.issubdtype(kind, jnp.number))):
-        return array.astype(dtype) if whole and kind == jnp.bool_ else array
-    return array.astype(dtype)
-
-
-def _get_trainable(self):
-    return self.__dict__.get("_trainable", True)
 def symbol(x):
     """The KerasTensor that an Input stands for; anything else as it is."""
     return x.spec if isinstance(x, Layer) and hasattr(x, "spec") else x
@@ -442,6 +443,15 @@ def with_activity(layer, y, moved):
     return y, {**moved, custom.PENALTY: moved.get(custom.PENALTY, 0) + found}
 
 
+def _to(array, dtype, whole=False):
+    kind = array.dtype
+    if kind == dtype or not (jnp.issubdtype(kind, jnp.floating) or (whole and jnp.issubdtype(kind, jnp.number))):
+        return array.astype(dtype) if whole and kind == jnp.bool_ else array
+    return array.astype(dtype)
+
+
+def _get_trainable(self):
+    return self.__dict__.get("_trainable", True)
 
 
 def _set_trainable(self, value):

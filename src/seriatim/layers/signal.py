@@ -45,6 +45,7 @@ class MelSpectrogram(Layer):
     """
 
     signature = "... t -> ... k t"
+    single = 1
     full_precision = True
 
     fft_length: PositiveInt = 2048
@@ -100,12 +101,6 @@ class MelSpectrogram(Layer):
         reference = np.maximum(np.abs(self.ref_power), self.min_power)
         y = 10 * (jnp.log10(jnp.maximum(power, self.min_power)) - np.log10(reference).astype("float32"))
         return jnp.maximum(y, y.max((-2, -1), keepdims=True) - self.top_db)
-
-    def compute_output_shape(self, input_shape):
-        """For a batch of signals, or for one."""
-        alone = len(input_shape) == 1
-        shape = super().compute_output_shape((None, *input_shape) if alone else input_shape)
-        return shape[1:] if alone else shape
 
 
 class STFTSpectrogram(Layer):
