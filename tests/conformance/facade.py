@@ -11,7 +11,19 @@ from contextlib import contextmanager, nullcontext
 import jax
 import pytest
 
-from seriatim import KerasTensor, Metric, Optimizer, Sequential, Variable, config, files, models, ops, regularizers
+from seriatim import (
+    KerasTensor,
+    Metric,
+    Optimizer,
+    Sequential,
+    Variable,
+    config,
+    files,
+    layers,
+    models,
+    ops,
+    regularizers,
+)
 from seriatim import random as draws
 from seriatim.base import names as naming
 from seriatim.base import registry, settings
@@ -80,7 +92,10 @@ class Trainer:
 
     @property
     def alone(self):
-        return Trainer.models.setdefault(self, Sequential([self]))
+        if self not in Trainer.models:
+            model = Trainer.models[self] = Sequential([self])
+            model.dtype = self.dtype_policy
+        return Trainer.models[self]
 
 
 def _delegate(word):
@@ -123,6 +138,13 @@ def verbosity(words):
     (config.enable_interactive_logging if words == "INTERACTIVE" else config.disable_interactive_logging)()
 
 
+def index_lookup(vocabulary_dtype="string", oov_method=None, **options):
+    """Keras's class behind two public ones: that of the two for this kind of vocabulary."""
+    if vocabulary_dtype == "string":  # the choice of a hash is for numbers
+        return layers.StringLookup(**options)
+    return layers.IntegerLookup(**options, **({} if oov_method is None else {"oov_method": oov_method}))
+
+
 def validate_float_arg(value, name):
     """A function of Keras's for the strength of a regularizer: what our L2 makes of it."""
     if value is None:  # left out is the default for L2
@@ -160,12 +182,13 @@ NAMES = {
     "keras.src.backend.linalg": ops, "keras.src.backend.image": ops, "version": lambda: "3.15.1",
     "to_snake_case": naming.snake, "keras.src.ops.random": draws,
     "validate_float_arg": validate_float_arg,
-    "TrackedList": list, "TrackedDict": dict, "TrackedSet": set,
-    "keras.src.utils.module_utils.optree": OPTREE, "keras.src.utils.module_utils.dmtree": DMTREE,
-    "KerasTensor": KerasTensor, "INT_TYPES": WHOLE, "FLOAT_TYPES": FLOATS,
     "AUCCurve": types.SimpleNamespace(ROC="ROC", PR="PR"), "AUCSummationMethod": types.SimpleNamespace(
         INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring"),
+    "IndexLookup": index_lookup, "TrackedList": list, "TrackedDict": dict, "TrackedSet": set,
+    "keras.src.utils.module_utils.optree": OPTREE, "keras.src.utils.module_utils.dmtree": DMTREE,
+    "KerasTensor": KerasTensor, "INT_TYPES": WHOLE, "FLOAT_TYPES": FLOATS,
     "keras.src.models.functional.Functional": Sequential,
+    "backend.compute_output_spec": lambda function, *args: function(*args),
     "save_model_to_hdf5": save_h5, "load_model_from_hdf5": models.load_model,
     "keras.src.datasets.npz_utils.load_npz": inert.load_npz,
 }  # fmt: skip

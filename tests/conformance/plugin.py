@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ def pytest_runtest_logreport(report):
 
 
 def pytest_collectreport(report):
+    sys.modules["random"] = random  # not the folder of that name, which has just been imported
     if report.outcome != "passed" and report.nodeid.endswith(".py"):
         write(report.nodeid, "skipped" if report.skipped else "error", report)
 

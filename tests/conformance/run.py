@@ -72,7 +72,7 @@ def process(root, number, files):
     environment = {**os.environ, "PYTHONPATH": str(HERE), "CONFORMANCE_LOG": str(log), "SERIATIM_CACHE": "0"}
     command = [
         sys.executable, "-m", "pytest", "-q", "--import-mode=importlib", "-p", "plugin", "-p", "no:cacheprovider",
-        "--rootdir", str(root), "-c", str(root / "pytest.ini"),
+        "--continue-on-collection-errors", "--rootdir", str(root), "-c", str(root / "pytest.ini"),
     ]  # fmt: skip
     done = subprocess.run(
         [*command, *(f"{name}_test.py" for name in files)], cwd=root, env=environment, capture_output=True, text=True
