@@ -84,8 +84,8 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
            float* to, const Index* phases, const WalkOf& walk, const Pack& pack, const float* bias, bool rectify,
            const Pooling* pooling = nullptr, uint8_t* places = nullptr) {
   Wish wish = pooling != nullptr ? pooling->wish() : Wish();
-  bool blocks = by_blocks(window, source, result);
-  wish.across = !blocks, wish.bare = blocks;
+  Blocking blocks = blocking_of(window, source, result);
+  wish.across = !blocks, blocks.ask(wish, result);
   Layout l = lay(source, phases, walk, wish);
   Index groups = window.groups, deep = source.channels / groups, wide = result.channels / groups;
   Index panels = ceil_div(wide, COLUMNS), passes = phases[0] * phases[1] * phases[2];
@@ -99,7 +99,7 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
   free = kernel_taps + taps;
   Index panel_size = deep * COLUMNS, all_panels = groups * panels * panel_size;
   bool dots = groups == 1 && few(wide, deep);
-  float* packed = kernel_panels.floats(all_panels * (taps + (blocks ? PARTS : 0)) + dots * taps * deep * wide);
+  float* packed = kernel_panels.floats(all_panels * (taps + blocks.parts) + dots * taps * deep * wide);
   float* transformed = packed + all_panels * taps;  // or the dots
 
   Index done = 0;
@@ -119,7 +119,9 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
     each(pool, groups * panels, 4.0 * groups * wide * count * deep, [&](Index p) {
       float* panel = here.panels + p * count * deep * COLUMNS;
       for (Index t = 0; t < count; t++) pack(own[t], p / panels, p % panels * COLUMNS, panel + t * panel_size);
-      if (blocks) transform_kernel(panel, panel_size, transformed + p * panel_size, all_panels);
+      blocks.with_scheme([&](auto scheme) {
+        transform_kernel<decltype(scheme)>(panel, panel_size, transformed + p * panel_size, all_panels);
+      });
     });
     here.dots = transformed + done * deep * wide;
     for (Index f = 0; dots && f < wide; f++)
@@ -144,7 +146,10 @@ void slide(ffi::ThreadPool& pool, const Window& window, const Array& source, con
     float* kept = pooling == nullptr ? nullptr : unpooled.floats(images * image);
     if (blocks) {
       float* base = kept != nullptr ? kept : to + l.first_image(piece) * image + l.first_cell(piece) * result.step[l.axis];
-      slide_by_blocks(l, piece, pass[0].walks, from, result, transformed, bias, rectify && kept == nullptr, base, image);
+      blocks.with_scheme([&](auto scheme) {
+        slide_by_blocks<decltype(scheme)>(l, piece, pass[0].walks, from, result, transformed, bias,
+                                          rectify && kept == nullptr, base, image);
+      });
     }
     for (Index n = 0; n < passes && !blocks; n++) {
       const Pass& here = pass[n];
@@ -287,7 +292,8 @@ void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& resu
   Index phases[AXES] = {1, 1, 1};
   auto walk = [&](int axis, Index) { return forwards(window, axis, result.size[axis]); };
   Wish wish = pooling != nullptr ? pooling->wish() : Wish();
-  wish.bare = by_blocks(window, source, result);
+  Blocking blocks = blocking_of(window, source, result);
+  blocks.ask(wish, result);
   Layout l = lay(source, phases, walk, wish);
   Walk walks[AXES] = {walk(0, 0), walk(1, 0), walk(2, 0)};
   Index image = pooling != nullptr ? pooling->image(l) : result.image;
@@ -298,9 +304,11 @@ void sum_weights(ffi::ThreadPool& pool, Floats& x, Floats& dy, const Array& resu
     pooling->spread(l, unit, walks, dy.typed_data(), places, spread);
     return spread;
   };
-  if (wish.bare) {
+  if (blocks) {
     float* bias = dbias->element_count() ? dbias->typed_data() : nullptr;
-    return sum_by_blocks(pool, l, walks, x.typed_data(), result, image, slopes, dw->typed_data(), bias);
+    return blocks.with_scheme([&](auto scheme) {
+      sum_by_blocks<decltype(scheme)>(pool, l, walks, x.typed_data(), result, image, slopes, dw->typed_data(), bias);
+    });
   }
   Index taps = window.taps[0] * window.taps[1] * window.taps[2], height = taps * deep;
 

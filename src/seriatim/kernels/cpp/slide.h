@@ -163,6 +163,7 @@ struct Wish {
   bool across = false;  // the rows of a tile may be images
   bool bare = false;    // it sees to the edges itself
   Index whole = 1;      // bands are to be multiples of so many cells
+  Index pixels = PIXELS;  // of a piece, at least
   Index beside = 0;     // floats for each cell of the result that a piece keeps, too
 };
 
@@ -193,15 +194,15 @@ Layout lay(const Array& source, const Index* phases, const WalkOf& walk, const W
   l.images = l.bands = 1, l.band = count[l.axis];
   if (l.across) {
     l.images = ceil_div(source.batch, ceil_div(source.batch, ROWS));
-  } else if (area < PIXELS) {
-    l.images = smaller(ceil_div(PIXELS, area), source.batch);
+  } else if (area < wish.pixels) {
+    l.images = smaller(ceil_div(wish.pixels, area), source.batch);
   }
   Index slice = area / count[l.axis], heavy = source.image / source.size[l.axis] * l.read;
   auto too_much = [&] {
     return ceil_div(source.batch, l.images) * l.bands < PIECES ||
            l.band * l.images * (l.padded * heavy + slice * wish.beside) > NEAR;
   };
-  while (l.images * l.band * slice >= 2 * PIXELS && too_much()) {
+  while (l.images * l.band * slice >= 2 * wish.pixels && too_much()) {
     Index half = ceil_div(ceil_div(l.band, 2), wish.whole) * wish.whole;
     if (half >= l.band) break;
     l.band = half, l.bands = ceil_div(count[l.axis], half);
