@@ -16,8 +16,8 @@ import pytest
 TABLE = Path(__file__).with_name("surface.txt")
 MODULES = (
     "", "activations", "backend", "callbacks", "config", "constraints", "datasets", "dtype_policies", "initializers",
-    "layers", "losses", "metrics", "models", "ops", "optimizers", "optimizers.schedules", "preprocessing.image",
-    "preprocessing.sequence", "random", "regularizers", "saving", "tree", "utils",
+    "layers", "losses", "metrics", "models", "ops", "ops.image", "optimizers", "optimizers.schedules",
+    "preprocessing.image", "preprocessing.sequence", "random", "regularizers", "saving", "tree", "utils",
 )  # fmt: skip
 OPEN_CLASSES = (
     "Sequential",

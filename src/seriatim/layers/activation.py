@@ -92,6 +92,13 @@ class PReLU(Layer):
                 )  # fmt: skip
 
     def declare(self, shape):
+        for axis in self.shared_axes or ():
+            if not -len(shape) <= axis < len(shape):
+                raise UsageError(
+                    f"{self.name} (PReLU) has no axis {axis} to share", at=self._birthplace,
+                    saw=f"shared_axes={self.shared_axes}, an input of shape {shape}",
+                    want=f"axes from 1 to {len(shape) - 1}",
+                )  # fmt: skip
         shared = {axis % len(shape) for axis in self.shared_axes or ()}
         sizes = [1 if axis in shared else known_axis(self, shape, axis) for axis in range(1, len(shape))]
         yield Weight(

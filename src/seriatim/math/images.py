@@ -4,6 +4,8 @@ Floor 1. Pictures are (b, h, w, c), or with any axes before h, w, c where nothin
 treated alone: no result depends on the other pictures of a batch.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -69,25 +71,25 @@ def scale_and_translate(images, shape, scale, translation, spatial_dims, method,
 def extract_patches(images, size, strides=None, dilation=1, padding="valid"):
     """(b, h, w, c) -> (b, rows, columns, size[0] · size[1] · c): each patch as one vector, row by row.
 
-    "same" puts zeros around, the odd one after.
+    "same" puts zeros around, the odd one after. Volumes have three sizes.
     """
+    rank = len(size)
     strides = size if strides is None else strides
-    places = []
-    for axis in (0, 1):
-        step, reach = strides[axis], (size[axis] - 1) * dilation + 1
-        cells = images.shape[axis + 1]
+    dilation = (dilation,) * rank if isinstance(dilation, int) else dilation
+    for i in range(rank):
+        axis, reach = 2 * i + 1, (size[i] - 1) * dilation[i] + 1  # behind the axes that are two by now
+        cells = images.shape[axis]
         if padding == "same":
-            missing = max(0, (-(-cells // step) - 1) * step + reach - cells)
-            around = [(0, 0)] * 4
-            around[axis + 1] = (missing // 2, missing - missing // 2)
-            images = jnp.pad(images, around)
-            cells += missing
-        count = max(0, (cells - reach) // step + 1)
-        places.append(jnp.arange(count)[:, None] * step + jnp.arange(size[axis]) * dilation)
-    rows, columns = places
-    y = images[:, rows][:, :, :, columns]  # (b, rows, size0, columns, size1, c)
-    y = jnp.moveaxis(y, 2, 3)
-    return y.reshape(len(y), len(rows), len(columns), size[0] * size[1] * images.shape[-1])
+            missing = max(0, (-(-cells // strides[i]) - 1) * strides[i] + reach - cells)
+            around = [(0, 0)] * images.ndim
+            around[axis] = (missing // 2, missing - missing // 2)
+            images, cells = jnp.pad(images, around), cells + missing
+        count = max(0, (cells - reach) // strides[i] + 1)
+        places = jnp.arange(count)[:, None] * strides[i] + jnp.arange(size[i]) * dilation[i]
+        images = jnp.take(images, places, axis)
+    order = (0, *range(1, 2 * rank, 2), *range(2, 2 * rank + 1, 2), 2 * rank + 1)
+    y = images.transpose(order)  # (b, rows, columns, size[0], size[1], c)
+    return y.reshape(*y.shape[: rank + 1], math.prod(y.shape[rank + 1 :]))
 
 
 # ---- colour -----------------------------------------------------------------------------------------

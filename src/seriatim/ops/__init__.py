@@ -4,7 +4,7 @@ Floor 6. A page a family: rows of a table where JAX or a room below has the func
 Only arrays go in (no `KerasTensor`): nothing records a graph.
 """
 
-from . import core, linalg, math, nn, numpy
+from . import core, image, linalg, math, nn, numpy
 
 
 def _written(page):
@@ -19,4 +19,4 @@ for _page in (core, numpy, linalg, math, nn):
     _FUNCTIONS |= {**_page.ROWS, **_written(_page)}
 globals().update(_FUNCTIONS)
 
-__all__ = sorted(_FUNCTIONS)  # noqa: PLE0605
+__all__ = ["image", *sorted(_FUNCTIONS)]  # noqa: PLE0604 - all of them strings
