@@ -319,6 +319,7 @@ def test_flow_from_directory(folder, capsys):
         image.ImageDataGenerator().flow_from_directory(folder, class_mode="rough")
 
 
+@pytest.mark.filterwarnings("ignore:Found 4 invalid")
 def test_flow_from_dataframe(folder):
     names = [str(p.relative_to(folder)) for p in sorted(folder.rglob("*.*"))]
     n, rng = len(names) + 1, np.random.default_rng(4)
