@@ -17,6 +17,9 @@ class Rate:
 
     learning_rate = 0.1
 
+    def parts(self):
+        return [self]
+
 
 class Model:
     """What a callback touches of a model, written down."""
@@ -95,6 +98,25 @@ def test_reduce_on_plateau(options):
         mine, theirs = (k.callbacks.ReduceLROnPlateau(mode="min", **options) for k in (seriatim, keras))
         a, b = drive(mine, values)[0].optimizer.learning_rate, drive_keras_rate(theirs, values)
         np.testing.assert_allclose(a, b, rtol=1e-6)  # Keras keeps the rate in float32
+
+
+def test_rates_of_a_multi_optimizer():
+    found = []
+    for k in (seriatim, keras):
+        parts = k.optimizers.SGD(0.1, name="slow"), k.optimizers.SGD(0.01, name="fast")
+        both = k.optimizers.MultiOptimizer(k.optimizers.OptimizerMap(parts[0], {".*dense_1/.*": parts[1]}))
+        chain = [k.layers.Input((1,)), k.layers.Dense(2, name="dense_1"), k.layers.Dense(1, name="dense_2")]
+        model = k.Sequential(chain)
+        model.compile(both, "mse")
+        watch = [
+            k.callbacks.LearningRateScheduler(lambda epoch, rate: rate * 0.5),
+            k.callbacks.ReduceLROnPlateau("loss", factor=0.1, patience=1, min_delta=1e9, min_lr=0.003),
+        ]
+        seen = model.fit(np.ones((2, 1)), np.ones((2, 1)), epochs=4, verbose=0, callbacks=watch).history
+        found.append({name: values for name, values in seen.items() if name.startswith("learning")})
+    assert found[0].keys() == found[1].keys() == {"learning_rate_slow", "learning_rate_fast"}
+    for name, values in found[0].items():
+        np.testing.assert_allclose(values, found[1][name], rtol=1e-6)
 
 
 def drive_keras_rate(callback, values):

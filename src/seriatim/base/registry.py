@@ -119,7 +119,7 @@ def custom_object_scope(custom_objects):
 def to_config(value, typed=False):
     """Keras's JSON form of an object; plain values and containers pass through, arrays become lists.
 
-    With `typed`, an array says its type: `{"class_name": "__numpy__", "config": {"value": …, "dtype": …}}`.
+    With `typed`, arrays and functions say what they are: `{"class_name": "__numpy__", "config": {"value": …, …}}`.
     """
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
@@ -134,11 +134,11 @@ def to_config(value, typed=False):
         kind = "numpy" if isinstance(value, np.ndarray) else "tensor"
         return special(kind, value=np.asarray(value).tolist(), dtype=str(value.dtype))
     if inspect.isfunction(value) or inspect.isbuiltin(value):
-        return function_config(value)
+        return function_config(value, short=not typed)
     if hasattr(value, "get_config"):
         return object_config(value, typed)
     if callable(value) and hasattr(value, "__name__"):
-        return function_config(value)
+        return function_config(value, short=not typed)
     if isinstance(value, bytes):
         return special("bytes", value=value.decode())
     if isinstance(value, slice):
@@ -172,10 +172,10 @@ def object_config(value, typed=False):
     return {**written, "build_config": build} if build else written
 
 
-def function_config(function):
-    """A function of ours is its name; a registered or custom one says so."""
+def function_config(function, short=True):
+    """A function of ours is its name, if `short`; a registered or custom one says so."""
     for family in ("activation", "loss", "metric", "initializer"):
-        if _tables[family].get(function.__name__) is function:
+        if short and _tables[family].get(function.__name__) is function:
             return function.__name__
     return {
         "module": "builtins",

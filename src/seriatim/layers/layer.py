@@ -46,6 +46,7 @@ class Layer(Config, keyword=True):
     single: ClassVar[int | None] = None  # the axes of one sample, if the layer takes one without its batch axis too
     weightless: ClassVar[bool] = False  # True: `declare` checks the shape and asks for nothing
     keras_style: ClassVar[bool] = False  # True: written as for Keras, with `call`
+    edits: ClassVar[int] = 0  # how often an argument of any layer was assigned after it was made
     store: ClassVar[str] = ""  # the group inside a weights file that holds this layer's own arrays
 
     name: OptionalText = None
@@ -65,6 +66,14 @@ class Layer(Config, keyword=True):
         self.auto_named = self.name is None
         if self.auto_named:
             self.name = names.fresh(names.snake(type(self).__name__))
+
+    def __setattr__(self, name, value):
+        """An activation, regularizer, … that is assigned later is read as the constructor reads it."""
+        if "auto_named" in self.__dict__ and name in self.constructor:
+            if isinstance(self.constructor[name].field, Named):
+                value = self.accept(name, value)
+            Layer.edits += 1
+        super().__setattr__(name, value)
 
     # ---- what a member writes ------------------------------------------------------------------
 
@@ -183,8 +192,11 @@ class Layer(Config, keyword=True):
 
     def allocate(self, shape, seed=None):
         """Declare, then fill: every array of the layer for inputs of `shape`."""
-        if self.__dict__.get("_built") and self.box.keys() >= {w.name for w in self.own_weights(shape)}:
-            return
+        if self.__dict__.get("_built"):
+            wanted = self.own_weights(shape)
+            if self.box.keys() >= {w.name for w in wanted}:
+                self.check_kept(wanted, shape)
+                return
         check_rank(self, self.signature, shape)
         seed = settings.next_seed() if seed is None else seed
         declared = list(self.declare(shape))
@@ -192,6 +204,16 @@ class Layer(Config, keyword=True):
         values = {w.name: self.draw(w, i, seed) for i, w in enumerate(declared) if not self.has(w.name)}
         self.fill(values, shape)
         self.built = True
+
+    def check_kept(self, wanted, shape):
+        """A UsageError if the arrays that are there are of another input."""
+        for w in wanted:
+            held = tuple(np.shape(self.box[w.name]))
+            if w.trainable and None not in w.shape and held != tuple(w.shape):
+                raise UsageError(
+                    f"{self.name} was built for another input", at=self._birthplace,
+                    saw=f"an input of shape {shape}: {w.name} {tuple(w.shape)}", want=f"one for {w.name} {held}",
+                )  # fmt: skip
 
     def own_weights(self, shape):
         prefixes = tuple(f"{name}/" for name in self.children)

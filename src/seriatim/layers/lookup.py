@@ -36,6 +36,10 @@ Mode = Annotated[str, Encoding("int", "one_hot", "multi_hot", "count", "tf_idf")
 Method = Annotated[str, OneOf("floormod", "farmhash")]
 
 
+class NoVocabulary(UsageError, RuntimeError):
+    """Terms are to be looked up before there are any."""
+
+
 class Lookup(HostLayer):
     """Abstract: the place of each term in a vocabulary; a member says what terms are.
 
@@ -178,7 +182,7 @@ class Lookup(HostLayer):
 
     def empty(self, layer=None):
         layer = layer or self
-        return UsageError(
+        return NoVocabulary(
             f"{layer.name} ({type(layer).__name__}) has no vocabulary yet", at=layer._birthplace,
             saw="a layer before adapt()", fix="layer.adapt(data), or vocabulary=[…]",
         )  # fmt: skip
@@ -320,6 +324,9 @@ class Lookup(HostLayer):
         if "idf_weights" in store:
             idf = np.asarray(store["idf_weights"], "float32")
             self.idf = self.box["idf_weights"] = np.pad(idf, (0, max(0, self.depth() - len(idf))))
+
+    def argument(self, name):
+        return self.__dict__["_given_idf"] if name == "idf_weights" else super().argument(name)
 
     def program_config(self):
         """What the compiled half depends on."""
@@ -482,4 +489,17 @@ class IntegerLookup(Lookup):
         return hashed(decimals(np.array(terms), self), self.num_oov_indices, self.salt)
 
 
+def _idf_weights():
+    """`layer.idf_weights`: what tf_idf multiplies the count of each term with, given or learned; else None."""
+
+    def read(self):
+        return self.__dict__["_given_idf"] if self.__dict__.get("idf") is None else self.idf
+
+    def write(self, value):
+        self.__dict__["_given_idf"] = value
+
+    return property(read, write, doc=_idf_weights.__doc__)
+
+
+StringLookup.idf_weights = IntegerLookup.idf_weights = _idf_weights()
 registry.add("layer", StringLookup, IntegerLookup)

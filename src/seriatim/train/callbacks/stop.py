@@ -67,7 +67,7 @@ class TerminateOnNaN(Callback):
         self.check(step - 1, logs)
 
     def on_epoch_end(self, epoch, logs=None):
-        self.check((self.params or {}).get("steps") or 0, logs)
+        self.check(((self.params or {}).get("steps") or 1) - 1, logs)
 
     def check(self, batch, logs):
         loss = (logs or {}).get("loss")
