@@ -116,7 +116,7 @@ def numbers(s, seen):
     signed = s.optimizer.kind in SIGNED
     for i, log in enumerate(seen["losses"]):
         for name in sorted(log):
-            yield f"{name} of step {i + 1}", np.float32(log[name]), SIGN if signed and i else LOSS
+            yield f"{name} of step {i + 1}", np.float32(log[name]), SIGN if signed and i else LOSS * (i + 1)
         if not np.isfinite(log["loss"]):
             return  # such a step leaves our weights as they were: no more to compare
     for k, array in enumerate(seen["trained"]):

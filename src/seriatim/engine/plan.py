@@ -59,9 +59,9 @@ def stateless(optimizer):
 def leaves(layer, prefix=""):
     """(full name, Variable) of every array of a layer and of the layers inside it."""
     children = layer.children
-    own = layer.variables[: len(layer.box)]
-    for variable in own:
-        yield prefix + variable.key, variable
+    for variable in layer.variables:
+        if variable.layer is layer:  # a SpectralNormalization lists a variable of the layer inside as well
+            yield prefix + variable.key, variable
     for name, child in children.items():
         yield from leaves(child, f"{prefix}{name}/")
 
