@@ -275,3 +275,13 @@ def test_who_watches_batches_gets_those_of_keras():
 
     mlp().predict(X, verbose=0, callbacks=[Watch()])
     assert told == [(0, (32, 2)), (1, (32, 2)), (2, (6, 2))]
+
+
+def test_an_activation_that_is_assigned_later():
+    model = Sequential([Input((6,)), Dense(2, activation="softmax")])
+    before = model.predict(ROW), np.asarray(model(X))
+    model.layers[-1].activation = None  # as users take the softmax off
+    after = model.predict(ROW), np.asarray(model(X))
+    for soft, logits in zip(before, after, strict=True):
+        np.testing.assert_allclose(soft, np.exp(logits) / np.exp(logits).sum(-1, keepdims=True), rtol=1e-5)
+    assert model.get_config()["layers"][-1]["config"]["activation"] == "linear"

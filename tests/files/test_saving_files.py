@@ -847,3 +847,15 @@ def test_assets_travel_with_the_model(zipped, tmp_path):
     saving.save_model(model, path, zipped=zipped)
     assert saving.read(path).meta["assets"] == {"layers/words/vocabulary.txt": "x\ny\nü".encode()}
     assert saving.load_model(path).layers[0].words == ("x", "y", "ü")
+
+
+def test_a_chain_that_was_never_built_comes_back(tmp_path):
+    model = Sequential([layers.Embedding(4, 2), layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.save(tmp_path / "new.keras")
+    again = saving.load_model(tmp_path / "new.keras")
+    assert again.compiled and not again.built
+    again.fit(np.ones((2, 3), int), np.ones((2, 3, 1)), verbose=0)
+    (tmp_path / "terms.txt").write_text("a\nb\n")
+    Sequential([layers.StringLookup(vocabulary=str(tmp_path / "terms.txt"))]).save(tmp_path / "terms.keras")
+    assert saving.load_model(tmp_path / "terms.keras").layers[0].get_vocabulary() == ["[UNK]", "a", "b"]

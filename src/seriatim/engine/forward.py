@@ -10,6 +10,7 @@ import jax
 
 from ..base.settings import next_seed
 from ..layers.chain import Chain, every_layer
+from ..layers.layer import Layer
 from .device import placed
 from .plan import make_plan
 from .programs import programs_for
@@ -24,7 +25,7 @@ class Forward:
 
     def __init__(self, layers):
         inner = [one for layer in layers for one in every_layer(layer)]
-        self.layers = tuple(layers)
+        self.layers, self.edits = tuple(layers), Layer.edits
         self.programs = programs_for(make_plan(layers))
         self.program = self.programs.predict
         self.stateful = any(is_stateful(layer) for layer in layers)
@@ -55,8 +56,8 @@ class Forward:
         self.gathered, self.kept, self.held = (), [], None
 
     def outgrown(self):
-        """Whether a chain inside has got or lost a layer since."""
-        return any(tuple(now) != then for now, then in self.nests)
+        """Whether a chain inside has got or lost a layer since, or a layer another activation, for instance."""
+        return Layer.edits != self.edits or any(tuple(now) != then for now, then in self.nests)
 
 
 def device_arrays(layers):

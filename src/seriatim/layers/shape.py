@@ -62,6 +62,12 @@ class Reshape(Arrangement):
                 want="sizes of 0 or more, and at most one -1",
             )  # fmt: skip
 
+    def forward(self, w, x, call):
+        if call.sketch and -1 not in self.target_shape and None not in self.target_shape:
+            dtype = floats_in_compute_dtype(self, x).dtype
+            return jnp.zeros((len(x), *self.target_shape), dtype)  # whether made-up sizes fit says nothing
+        return super().forward(w, x, call)
+
     def arrange(self, x):
         sizes = [-1 if size is None else size for size in self.target_shape]
         known = math.prod(size for size in sizes if size != -1)
