@@ -28,9 +28,11 @@ from seriatim import random as draws
 from seriatim.base import names as naming
 from seriatim.base import registry, settings
 from seriatim.base.report import UsageError
+from seriatim.callbacks import EarlyStopping
 from seriatim.datasets import inert
 from seriatim.layers import seeds
 from seriatim.math import deconvolution, distances, initializers
+from seriatim.metrics import AUC
 from seriatim.utils import PyDataset
 
 
@@ -78,6 +80,9 @@ conftest.skip_if_backend = skip_if_backend
 # private words of Keras's classes, said with ours
 Optimizer._clip_gradients = Optimizer.clip
 Optimizer._iterations = Optimizer.iterations
+Optimizer._model_variables_moving_average = property(lambda self: [*map(Variable, jax.tree.leaves(self.state["ema"]))])
+AUC._from_logits = property(lambda self: self.from_logits)
+EarlyStopping.monitor_op = property(lambda self: ops.less if self.better(0.0, 1e9) else ops.greater)
 Sequential._functional = property(lambda self: self if self.built and self.chain else None)
 Metric._dtype = property(lambda self: self.dtype)
 
@@ -179,7 +184,7 @@ NAMES = {
     "random_seed_dtype": lambda: "uint32", "backend.device": lambda name: nullcontext(),
     "keras.src.backend.random": draws,
     "keras.src.backend.numpy": ops, "keras.src.backend.nn": ops, "keras.src.backend.math": ops,
-    "keras.src.backend.linalg": ops, "keras.src.backend.image": ops, "version": lambda: "3.15.1",
+    "keras.src.backend.linalg": ops, "keras.src.backend.image": ops.image, "version": lambda: "3.15.1",
     "to_snake_case": naming.snake, "keras.src.ops.random": draws,
     "validate_float_arg": validate_float_arg,
     "AUCCurve": types.SimpleNamespace(ROC="ROC", PR="PR"), "AUCSummationMethod": types.SimpleNamespace(

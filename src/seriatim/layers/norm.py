@@ -24,11 +24,11 @@ from ..base.fields import (
     Regular,
     Whole,
 )  # fmt: skip
-from ..base.report import UsageError
+from ..base.report import BadArgument, UsageError
 from ..math.affine import along
 from ..math.initializers import Ones, TruncatedNormal
 from ..math.moments import full, moments, normalise, standardise, variance
-from .contract import Weight, under
+from .contract import PENALTY, Weight, under
 from .core import known_axis
 from .layer import Layer
 from .wrap import Wrapper
@@ -370,9 +370,19 @@ class SpectralNormalization(Wrapper):
         if call.training:
             name = "layer/kernel" if "layer/kernel" in w else "layer/embeddings"
             kernel, new["vector_u"] = self.normalised(w[name], w["vector_u"])
+            new |= self.penalty(w[name], kernel)
             w = {**w, name: kernel}
         y, moved = self.inside("layer", w, x, call)
+        if PENALTY in moved and PENALTY in new:
+            new[PENALTY] += moved[PENALTY]
         return y.astype(self.compute_dtype), {**moved, **new}
+
+    def penalty(self, kernel, divided):
+        """What training adds to the kernel's own penalty: in a step, as in Keras, that of kernel / σ stands for it."""
+        weight = self.layer.declaration(self.target)
+        if weight is None or weight.regularizer is None or not (self.trainable and self.layer.trainable):
+            return {}
+        return {PENALTY: weight.regularizer(divided) - weight.regularizer(kernel)}
 
     def next_mask(self, x, mask):
         return self.layer.next_mask(x, mask)
@@ -442,7 +452,7 @@ def checked_axes(layer):
     """The axis of a layer, several of them as a list; a UsageError if they are not whole numbers."""
     axes = list(layer.axis) if isinstance(layer.axis, (list, tuple)) else [layer.axis]
     if not axes or not all(isinstance(axis, (int, np.integer)) for axis in axes):
-        raise UsageError(
+        raise BadArgument(
             f"{type(layer).__name__}(axis=…) is an axis, or a list of axes",
             at=layer._birthplace, saw=f"axis={layer.axis!r}", want="a whole number, or several",
         )  # fmt: skip

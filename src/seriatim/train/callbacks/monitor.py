@@ -6,6 +6,8 @@ Floor 4. Shared by every callback with a `monitor` argument.
 import math
 import warnings
 
+import numpy as np
+
 from ...base.report import UsageError
 from .callback import Callback
 
@@ -49,7 +51,8 @@ class Monitor(Callback):
         self.sign = 1 if direction == "up" else -1
 
     def value(self, logs):
-        """The watched value, or None with one warning that says what there is."""
+        """The watched value, or None with one warning that says what there is; a name that nobody knows is refused."""
+        self.settle()
         value = (logs or {}).get(self.monitor)
         if value is None and not self.warned:
             self.warned = True
@@ -57,4 +60,9 @@ class Monitor(Callback):
                 f"{type(self).__name__} watches {self.monitor!r}, which is not in the logs; there are: "
                 f"{', '.join(logs or {}) or 'none'}", stacklevel=3,
             )  # fmt: skip
-        return value
+        if np.ndim(value) and np.size(value) != 1:  # F1Score(average=None) of several classes, for instance
+            raise UsageError(
+                f"{type(self).__name__} watches one number", saw=f"{self.monitor}={value}",
+                want="a metric that is one number", fix="average='macro', where the metric has it",
+            )  # fmt: skip
+        return np.ravel(value)[0].item() if np.ndim(value) else value
