@@ -243,7 +243,7 @@ def einsum(d, s):
         )
     else:
         axes = "abcde"[: len(s)]
-        how = {"equation": f"{axes}x,xz->{axes}z", "output_shape": (*s[:-1], units)}
+        how = {"equation": f"{axes}x,xz->{axes}z", "output_shape": (None,) * (len(s) - 1) + (units,)}
     letter = how["equation"][-1]
     return layer(
         "EinsumDense", **how, **d.some(0.5, bias_axes=letter, activation=d.activation),
