@@ -28,11 +28,13 @@ from seriatim import random as draws
 from seriatim.base import names as naming
 from seriatim.base import registry, settings
 from seriatim.base.report import UsageError
-from seriatim.callbacks import EarlyStopping
+from seriatim.callbacks import EarlyStopping, TensorBoard
 from seriatim.datasets import inert
 from seriatim.layers import seeds
 from seriatim.math import deconvolution, distances, initializers
 from seriatim.metrics import AUC
+from seriatim.optimizers import MultiOptimizer, Muon
+from seriatim.train.callbacks.rate import rates
 from seriatim.utils import PyDataset
 
 
@@ -81,10 +83,28 @@ conftest.skip_if_backend = skip_if_backend
 Optimizer._clip_gradients = Optimizer.clip
 Optimizer._iterations = Optimizer.iterations
 Optimizer._model_variables_moving_average = property(lambda self: [*map(Variable, jax.tree.leaves(self.state["ema"]))])
+Muon.lr_adjust, Muon._should_use_adamw = Muon.stretched, lambda self, v: self.is_other(v.path, v)
+MultiOptimizer._var_to_optimizer_idx = property(lambda self: self.chosen)
+MultiOptimizer._var_key = lambda self, variable: variable.path
+TensorBoard._collect_learning_rate = lambda self, logs: {**logs, **rates(self.model.optimizer)}
 AUC._from_logits = property(lambda self: self.from_logits)
 EarlyStopping.monitor_op = property(lambda self: ops.less if self.better(0.0, 1e9) else ops.greater)
 Sequential._functional = property(lambda self: self if self.built and self.chain else None)
 Metric._dtype = property(lambda self: self.dtype)
+
+
+def newton_schulz(self, x, steps):
+    self.ns_steps = steps
+    return self.orthogonal(x)
+
+
+def update_step(self, gradient, variable, learning_rate):
+    """One update without decay, which Keras's optimizers apply on their own."""
+    self.learning_rate, self.weight_decay, self.adam_weight_decay = learning_rate, None, None
+    self.apply([gradient], [variable])
+
+
+Muon.zeropower_via_newtonschulz5, Muon.update_step = newton_schulz, update_step
 
 
 class Trainer:

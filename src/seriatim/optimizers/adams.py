@@ -262,10 +262,12 @@ class Muon(Optimizer):
             v = v + (jnp.square(g) - v) * (1 - self.adam_beta_2)
             return w - m * alpha / (jnp.sqrt(v) + self.epsilon), {"momentum": m, "velocity": v}
         m = m + (g + m * (self.momentum - 1))
-        step = rate * self.orthogonal(g + self.momentum * m if self.nesterov else m)
-        if self.rms_rate is not None:
-            step = step * max(w.shape) ** 0.5 * self.rms_rate
+        step = rate * self.stretched(self.orthogonal(g + self.momentum * m if self.nesterov else m))
         return w - step, {"momentum": m, "velocity": None}
+
+    def stretched(self, x):
+        """x as long as a step of AdamW is, for an orthogonal matrix of its shape."""
+        return x if self.rms_rate is None else x * max(x.shape) ** 0.5 * self.rms_rate
 
     def orthogonal(self, x):
         """`ns_steps` of Newton–Schulz on the flat side of x."""
