@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from seriatim import ops, tree
+from seriatim.base.report import UsageError
 
 RNG = np.random.default_rng(7)
 NAMES = {
@@ -163,3 +164,23 @@ def test_every_name_is_called():
     called = " ".join(TESTS)
     silent = {"custom_gradient", "eig", "jvp", "sparsemax"}  # the last is compared in test_math.py
     assert not [name for name in ops.__all__ if f"{name}(" not in called and name not in silent]
+
+
+def test_ctc_decode():
+    logits = np.random.default_rng(5).normal(size=(3, 7, 4)).astype("float32") * 2
+    lengths = np.array([7, 4, 1])
+    for how in ({}, {"merge_repeated": False, "mask_index": 2}, {"mask_index": None}):
+        for got, want in zip(ops.ctc_decode(logits, lengths, **how), keras.ops.ctc_decode(logits, lengths, **how)):
+            assert got.shape == want.shape and got.dtype == want.dtype
+            np.testing.assert_allclose(got, want, rtol=1e-5)
+    for width, top, mask in ((40, 3, 0), (6, 2, 3)):
+        how = {"strategy": "beam_search", "beam_width": width, "top_paths": top, "mask_index": mask}
+        (paths, scores), (want, best) = ops.ctc_decode(logits, lengths, **how), keras.ops.ctc_decode(logits, lengths, **how)
+        assert paths.shape == want.shape and paths.dtype == want.dtype
+        np.testing.assert_array_equal(paths, want)
+        np.testing.assert_allclose(scores, best, rtol=1e-4)
+    paths, scores = ops.ctc_decode(logits, lengths, "beam_search", beam_width=400)
+    all_ways = -ops.ctc_loss(np.maximum(paths[0], 0), logits, np.sum(paths[0] >= 0, 1), lengths)  # every way to say it
+    np.testing.assert_allclose(scores[:, 0], all_ways, rtol=1e-4)
+    with pytest.raises(UsageError, match="strategy"):
+        ops.ctc_decode(logits, lengths, strategy="best")

@@ -11,7 +11,7 @@ import optax
 from ..base.report import UsageError
 from ..base.settings import epsilon as tiny
 from ..base.settings import image_data_format
-from ..math import activations, deconvolution, distances, windows
+from ..math import activations, decoding, deconvolution, distances, windows
 from ..math import moments as statistics
 from .table import plain, rows
 
@@ -246,6 +246,26 @@ def ctc_loss(target, output, target_length, output_length, mask_index=0):
         output, (steps >= jnp.asarray(output_length)[:, None]).astype(output.dtype), target,
         (labels >= jnp.asarray(target_length)[:, None]).astype(output.dtype), blank_id=mask_index,
     )  # fmt: skip
+
+
+def ctc_decode(
+    inputs, sequence_lengths, strategy="greedy", beam_width=100, top_paths=1, merge_repeated=True, mask_index=0
+):
+    """The labels that logits (b, t, classes) say, and a score: (paths (top_paths, b, t) filled up with −1, (b, …)).
+
+    "greedy" takes the best class of each step; its score is −Σ of the best logits (b, 1). "beam_search" follows
+    `beam_width` paths and gives the likeliest with their log probabilities (b, top_paths).
+    """
+    logits, lengths = jnp.asarray(plain(inputs)), jnp.asarray(plain(sequence_lengths), jnp.int32)
+    logits = logits.astype(jnp.promote_types(logits.dtype, jnp.float32))
+    blank = logits.shape[-1] - 1 if mask_index is None else mask_index
+    if strategy == "greedy":
+        paths, score = decoding.greedy(logits, lengths, merge_repeated, blank)
+        return paths[None], score
+    if strategy != "beam_search":
+        raise UsageError("unknown strategy", saw=repr(strategy), want="'greedy' or 'beam_search'")
+    paths, scores = decoding.beams(logits, lengths, beam_width, blank)
+    return jnp.moveaxis(paths[:, :top_paths], 1, 0), scores[:, :top_paths]
 
 
 # ---- the rest ----------------------------------------------------------------------------------------------
