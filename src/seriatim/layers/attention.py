@@ -47,6 +47,10 @@ class Attentive(Seeded):
     masking = "pass"
     module: ClassVar[str] = "seriatim.layers"
 
+    def largest(self, shape):
+        """The shape of the largest array in between: a score for each head and each two steps."""
+        return (shape[0], self.num_heads, shape[1], shape[1])
+
     def entering(self, name, number):
         """A rate as the number of words that are let through."""
         return np.uint32(chance(number)) if name == "dropout" else super().entering(name, number)
@@ -205,6 +209,11 @@ class TransformerBlock(Attentive):
         found["attention_norm"].epsilon = found["output_norm"].epsilon = self.epsilon
         order = ("attention_norm", "attention", "output_norm", "intermediate", "output") if self.norm_first else found
         return {name: found[name] for name in order}
+
+    def allocate(self, shape, seed=None):
+        super().allocate(shape, seed)
+        for weight in self.declare(shape):  # kept, for whoever lists the arrays: making the parts anew takes time
+            self.redeclare(weight)
 
     def declare(self, shape):
         for name, part in self.parts(known_axis(self, shape, -1)).items():

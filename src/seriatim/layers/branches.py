@@ -203,6 +203,17 @@ class Concat(Branched):
     def children(self):
         return {str(i): chain for i, chain in enumerate(self.chains)}
 
+    @property
+    def layers(self):
+        """The chains, for tables and pictures."""
+        return list(self.chains)
+
+    @property
+    def shapes(self):
+        """The shape of the input, then those behind each chain."""
+        found = [chain.shape_out for chain in self.chains]
+        return [] if None in found else [self.chains[0].shape_in, *found]
+
     def join(self, x, outputs):
         shapes = [y.shape for y in outputs]
         axes = len(shapes[0])

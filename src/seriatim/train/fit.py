@@ -465,6 +465,7 @@ def wide(model, x):
     """How many rows fill `ROOM` with float32 numbers where the chain is widest: a power of two."""
     longest = max(x.shape[1:], default=1)  # stands for a size that the chain leaves open
     shapes = [shape for one in every_layer(model) if isinstance(one, Chain) for shape in one.shapes]
+    shapes += [one.largest(one.input_spec_shape) for one in every_layer(model) if hasattr(one, "largest")]
     widest = max(math.prod(n or longest for n in shape[1:]) for shape in shapes if is_shape(shape))
     return 1 << (max(1, ROOM // (4 * widest)).bit_length() - 1)
 

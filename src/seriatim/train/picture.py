@@ -21,7 +21,8 @@ FAMILIES = (  # the first that matches the class name gives the colour
     ("activation", r"ReLU|ELU|Softmax|Activation|Swish|Sigmoid", "#e4568b"),
     ("augment", "Random|Mix|Resizing|Rescaling|Crop|Hash|Lookup|Encod|Discret|Vectoriz|Spectro|Contrast", "#6ba539"),
     ("shape", "Flatten|Reshape|Permute|Repeat|Padding|Sampling|Masking|Identity|InputLayer", "#3fa3cf"),
-    ("embed", "Embedding", "#5b5fe0"), ("core", "Dense", "#3f7bf2"), ("chain", "Sequential|Pipeline", "#64748b"),
+    ("attention", "Attention|TransformerBlock", "#b0417e"), ("embed", "Embedding", "#5b5fe0"),
+    ("core", "Dense", "#3f7bf2"), ("chain", "Sequential|Pipeline|Residual|Concat|Chain", "#64748b"),
     ("own", "", "#c158d6"),
 )  # fmt: skip
 DARK = (
@@ -255,6 +256,8 @@ class Board:
         for i, row in enumerate(self.rows):
             while self.open and row.depth <= self.open[-1][0].depth:
                 place = self.close(parts, place)
+            if self.open and self.open[-1][0].kind == "Concat":
+                self.last = None  # its chains all get the same input: nothing flows from one to the next
             if self.framed(i):
                 self.open.append((row, place, len(parts)))
                 place += 34
@@ -375,7 +378,7 @@ class Line(Board):
 
 def frame(x, y, wide, high, row):
     """The frame around the layers of an inner chain, with its name."""
-    label = f"{row.name}  ({row.kind})"
+    label = f"{row.name}  ({row.kind})" + {"Residual": " · x is added", "Concat": " · side by side"}.get(row.kind, "")
     return (
         f'<rect class="s-group" x="{x:.1f}" y="{y:.1f}" width="{wide:.1f}" height="{high:.1f}" rx="12" fill="#64748b" '
         f'fill-opacity=".07" stroke="#93a0b4" stroke-dasharray="5 4"/>' + words(x + 14, y + 20, label, "label")
