@@ -238,12 +238,12 @@ def einsum(d, s):
         how = {"equation": "ab,bc->ac", "output_shape": units}
     elif len(s) == 2:
         how = d.of(
-            {"equation": "abc,cd->abd", "output_shape": (None, units)},
-            {"equation": "abc,cde->abde", "output_shape": (None, units, 2)},
+            {"equation": "abc,cd->abd", "output_shape": (s[0], units)},
+            {"equation": "abc,cde->abde", "output_shape": (s[0], units, 2)},
         )
     else:
         axes = "abcde"[: len(s)]
-        how = {"equation": f"{axes}x,xz->{axes}z", "output_shape": (None,) * (len(s) - 1) + (units,)}
+        how = {"equation": f"{axes}x,xz->{axes}z", "output_shape": (*s[:-1], units)}
     letter = how["equation"][-1]
     return layer(
         "EinsumDense", **how, **d.some(0.5, bias_axes=letter, activation=d.activation),

@@ -38,6 +38,11 @@ SIGNED, SIGN = ("Lion", "Muon", "Adafactor", "Lamb"), 0.2
 # What our docstrings promise beyond Keras, or refuse where Keras goes on: (who refuses, words of the error, why).
 DOCUMENTED = (
     ("Keras", "`mask` must be broadcastable", "Softmax: Keras lines a mask (b, t) up with the last axes of (b, t, c)"),
+    (
+        "Keras",
+        "do not match at shared dimension",
+        "EinsumDense: Keras does not fit a size that is open to one that is said",
+    ),
 )
 
 
