@@ -1,6 +1,7 @@
 """`seriatim.utils`: the small functions that scripts use beside a model. Floor 6."""
 
 import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from .data.series import split_dataset, timeseries_dataset_from_array
 from .data.source import PyDataset, pack_x_y_sample_weight, unpack_x_y_sample_weight
 from .download import get_file
 from .layers.infer import KerasTensor
+from .math import boxes as bounding_boxes
 from .train.curves import history_svg
 from .train.picture import chain_svg
 from .train.progbar import Progbar
@@ -35,6 +37,7 @@ from .train.summary import rows, totals
 
 Sequence = PyDataset
 CustomObjectScope = custom_object_scope
+sys.modules[f"{__name__}.bounding_boxes"] = bounding_boxes  # as `os.path`: imported by either name
 
 
 def set_random_seed(seed):
@@ -157,7 +160,7 @@ def deserialize_keras_object(config, custom_objects=None, safe_mode=True, **kwar
 
 __all__ = [
     "CustomObjectScope", "Dataset", "Progbar", "PyDataset", "Sequence", "array_to_img", "audio_dataset_from_directory",
-    "clear_session", "custom_object_scope", "deserialize_keras_object", "disable_interactive_logging",
+    "bounding_boxes", "clear_session", "custom_object_scope", "deserialize_keras_object", "disable_interactive_logging",
     "enable_interactive_logging", "get_custom_objects", "get_file", "get_registered_name", "get_registered_object",
     "image_dataset_from_directory", "img_to_array", "is_interactive_logging_enabled", "is_keras_tensor", "load_img",
     "normalize", "pack_x_y_sample_weight", "pad_sequences", "plot_history", "plot_model",

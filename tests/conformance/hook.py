@@ -33,7 +33,7 @@ FOREIGN = (
 PUBLIC = (
     "layers", "losses", "metrics", "optimizers", "optimizers.schedules", "callbacks", "activations", "initializers",
     "regularizers", "constraints", "utils", "saving", "models", "tree", "random", "config", "backend", "datasets",
-    "dtype_policies",
+    "dtype_policies", "utils.bounding_boxes",
 )  # fmt: skip
 SHIMS = {"keras.src.testing", "keras.src.testing.test_case", "keras.src.testing.test_utils"}
 OPS = ("keras.ops", "keras.src.ops", "keras.src.backend.numpy", "keras.src.backend.nn", "keras.src.backend.math",
