@@ -416,6 +416,7 @@ def evaluate(model, x=None, y=None, batch_size=None, verbose="auto", sample_weig
 # ---- predict ---------------------------------------------------------------------------------------------
 
 ROOM = 4 * 2**20  # bytes of the widest activation in one call: with more, it no longer stays in the cache
+ENOUGH = 64  # rows that keep two processors busy: more of them at once only leave the cache
 
 
 def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=None):
@@ -445,7 +446,7 @@ def predict(model, x, batch_size=None, verbose="auto", steps=None, callbacks=Non
 
 
 def predict_batches(model, source, steps, watched):
-    """The rows of each call: the user's batches, or as many as fit into `ROOM` where that changes no result."""
+    """The rows of each call: the user's batches, or as many as suit the cache where that changes no result."""
     if not isinstance(source, Resident):
         source.begin()
         batches = source.batches(shuffle=False, steps=steps, again=False)
@@ -456,7 +457,8 @@ def predict_batches(model, source, steps, watched):
     size = source.batch_size
     rows = min(source.rows, steps * size) if steps else source.rows
     if not watched and model.forward_pass().rowwise:
-        size = max(size, wide(model, source.data.x))
+        least = min(size, ENOUGH) if jax.default_backend() == "cpu" else size
+        size = max(least, wide(model, source.data.x))
     for start in range(0, rows, size):
         yield source.data.x[start : min(start + size, rows)]
 
