@@ -206,7 +206,7 @@ NAMES = {
     "keras.src.backend.numpy": ops, "keras.src.backend.nn": ops, "keras.src.backend.math": ops,
     "keras.src.backend.linalg": ops, "keras.src.backend.image": ops.image, "version": lambda: "3.15.1",
     "to_snake_case": naming.snake, "keras.src.ops.random": draws,
-    "validate_float_arg": validate_float_arg,
+    "validate_float_arg": validate_float_arg, "convert_tf_tensor": ops.convert_to_tensor,
     "AUCCurve": types.SimpleNamespace(ROC="ROC", PR="PR"), "AUCSummationMethod": types.SimpleNamespace(
         INTERPOLATION="interpolation", MAJORING="majoring", MINORING="minoring"),
     "IndexLookup": index_lookup, "TrackedList": list, "TrackedDict": dict, "TrackedSet": set,

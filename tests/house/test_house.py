@@ -133,7 +133,8 @@ def test_no_rooms_without_a_name():
 PUBLIC = (
     "layers", "models", "losses", "metrics", "optimizers", "optimizers.schedules", "callbacks", "activations",
     "preprocessing", "preprocessing.text", "preprocessing.sequence", "preprocessing.image",
-    "initializers", "regularizers", "constraints", "utils", "datasets", "ops", "random", "config", "saving", "backend",
+    "initializers", "regularizers", "constraints", "utils", "utils.bounding_boxes", "datasets", "ops", "random",
+    "config", "saving", "backend",
 )  # fmt: skip
 
 

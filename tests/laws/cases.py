@@ -202,6 +202,7 @@ PICTURES = [
     Case("RandAugment", UNIT, (4, 5, 3), free_of=PLAIN), Case("MixUp", {"alpha": 0.5}, (4, 5, 3), free_of=PLAIN),
     Case("AugMix", {"all_ops": False, **UNIT}, (4, 5, 3), free_of=PLAIN),
     Case("CutMix", {"factor": (0.5, 1.0)}, (4, 5, 3), free_of=PLAIN),
+    Case("MaxNumBoundingBoxes", {"max_number": 3}, (4, 5, 3), free_of=PLAIN),
 ]  # fmt: skip
 
 COUNTED = {

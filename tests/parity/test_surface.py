@@ -18,6 +18,7 @@ MODULES = (
     "", "activations", "backend", "callbacks", "config", "constraints", "datasets", "dtype_policies", "initializers",
     "layers", "losses", "metrics", "models", "ops", "ops.image", "optimizers", "optimizers.schedules",
     "preprocessing.image", "preprocessing.sequence", "random", "regularizers", "saving", "tree", "utils",
+    "utils.bounding_boxes",
 )  # fmt: skip
 OPEN_CLASSES = (
     "Sequential",

@@ -7,7 +7,6 @@ from ..base import registry
 from .activation import ELU, LeakyReLU, PReLU, ReLU, Softmax
 from .adapt import Normalization, Rescaling
 from .attention import PositionalEmbedding, SelfAttention, TransformerBlock
-from .augment import CenterCrop, RandomCrop, Resizing
 from .augment_colour import (
     AutoContrast,
     ContrastLimitedAdaptiveHistogramEqualization,
@@ -36,6 +35,7 @@ from .augment_geometry import (
     RandomZoom,
 )  # fmt: skip
 from .augment_mix import AugMix, CutMix, MixUp, RandAugment
+from .augment_size import CenterCrop, MaxNumBoundingBoxes, RandomCrop, Resizing
 from .branches import Concat, Residual
 from .categories import CategoryEncoding, Discretization, Hashing
 from .cells import RNN, GRUCell, LSTMCell, SimpleRNNCell, StackedRNNCells
@@ -154,17 +154,17 @@ __all__ = [
     "GlobalAveragePooling1D", "GlobalAveragePooling2D", "GlobalAveragePooling3D", "GlobalAvgPool1D", "GlobalAvgPool2D",
     "GlobalAvgPool3D", "GlobalMaxPool1D", "GlobalMaxPool2D", "GlobalMaxPool3D", "GlobalMaxPooling1D",
     "GlobalMaxPooling2D", "GlobalMaxPooling3D", "GroupNormalization", "Hashing", "Identity", "Input", "InputLayer",
-    "IntegerLookup", "LSTM", "LSTMCell", "Lambda", "Layer", "LayerNormalization", "LeakyReLU", "Masking", "MaxPool1D",
-    "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D", "MelSpectrogram", "MixUp",
-    "Normalization", "PReLU", "Permute", "Pipeline", "PositionalEmbedding", "RMSNormalization", "RNN", "RandAugment",
-    "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast", "RandomCrop",
-    "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur", "RandomGrayscale", "RandomHue",
-    "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation", "RandomSaturation", "RandomSharpness",
-    "RandomShear", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector", "Rescaling", "Reshape", "Residual",
-    "Resizing", "ReversibleEmbedding", "STFTSpectrogram", "SelfAttention", "SeparableConv1D", "SeparableConv2D",
-    "SeparableConvolution1D", "SeparableConvolution2D", "SimpleRNN", "SimpleRNNCell", "Softmax", "Solarization",
-    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D", "SpectralNormalization", "StackedRNNCells",
-    "StringLookup", "TextVectorization", "TimeDistributed", "TransformerBlock", "UnitNormalization", "UpSampling1D",
-    "UpSampling2D", "UpSampling3D", "Variable", "Wrapper", "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D",
-    "deserialize", "serialize",
+    "IntegerLookup", "LSTM", "LSTMCell", "Lambda", "Layer", "LayerNormalization", "LeakyReLU", "Masking",
+    "MaxNumBoundingBoxes", "MaxPool1D", "MaxPool2D", "MaxPool3D", "MaxPooling1D", "MaxPooling2D", "MaxPooling3D",
+    "MelSpectrogram", "MixUp", "Normalization", "PReLU", "Permute", "Pipeline", "PositionalEmbedding",
+    "RMSNormalization", "RNN", "RandAugment", "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter",
+    "RandomContrast", "RandomCrop", "RandomElasticTransform", "RandomErasing", "RandomFlip", "RandomGaussianBlur",
+    "RandomGrayscale", "RandomHue", "RandomInvert", "RandomPerspective", "RandomPosterization", "RandomRotation",
+    "RandomSaturation", "RandomSharpness", "RandomShear", "RandomTranslation", "RandomZoom", "ReLU", "RepeatVector",
+    "Rescaling", "Reshape", "Residual", "Resizing", "ReversibleEmbedding", "STFTSpectrogram", "SelfAttention",
+    "SeparableConv1D", "SeparableConv2D", "SeparableConvolution1D", "SeparableConvolution2D", "SimpleRNN",
+    "SimpleRNNCell", "Softmax", "Solarization", "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
+    "SpectralNormalization", "StackedRNNCells", "StringLookup", "TextVectorization", "TimeDistributed",
+    "TransformerBlock", "UnitNormalization", "UpSampling1D", "UpSampling2D", "UpSampling3D", "Variable", "Wrapper",
+    "ZeroPadding1D", "ZeroPadding2D", "ZeroPadding3D", "deserialize", "serialize",
 ]  # fmt: skip

@@ -1,8 +1,10 @@
-"""Layers for pictures: what all of them share, and those that change the size.
+"""Layers for pictures: what all of them share.
 
 Floor 2. A member says what it draws for a batch (`draw`) and what it does with it (`change`); both are pure and traced,
 so that pictures are augmented inside the compiled step. Called alone, on one picture or a batch or a dict of
-{"images", "labels", "segmentation_masks"}, a layer augments unless `training=False`, as in Keras.
+{"images", "labels", "segmentation_masks", "bounding_boxes": {"boxes", "labels"}}, a layer augments unless
+`training=False`, as in Keras. Boxes move as the pixels do: `bounding_box_format` says how they are written
+(`seriatim.utils.bounding_boxes`), float32 come out, cut at the edges; the label of a box that is gone is −1.
 
 A `seed` fixes the draws: in a chain it is folded into the key of the step; outside, the n-th call of a layer gives the
 same as the n-th call of another one with that seed. The numbers are not those of Keras, whose generators are others.
@@ -18,11 +20,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ..base import registry
-from ..base.fields import Bool, Field, Format, Number, OneOf, OptionalText, PositiveInt, Real, Refused, Seed
-from ..base.report import UsageError
+from ..base.fields import Field, Format, OneOf, Optional, Real, Refused
+from ..base.report import DataError, UsageError
 from ..base.settings import next_seed
 from ..base.signature import check_rank
+from ..math import boxes
 from ..math import images as pictures
 from ..math.moments import full
 from ..math.windows import first_to_last, last_to_first
@@ -31,7 +33,7 @@ from .layer import symbol
 from .noise import Seeded
 from .variable import Variable, is_traced
 
-HOLDS = ("images", "labels", "segmentation_masks")  # what a dict may hold that a layer changes
+HOLDS = ("images", "labels", "segmentation_masks", "bounding_boxes")  # what a dict may hold that a layer changes
 
 
 # ---- arguments ----------------------------------------------------------------------------------------
@@ -83,6 +85,7 @@ ValueRange = Annotated[Any, Range()]
 Looks = Annotated[str, OneOf("bilinear", "nearest")]
 Fills = Annotated[str, OneOf("reflect", "wrap", "constant", "nearest")]
 Resizes = Annotated[str, OneOf(*pictures.RESIZES)]
+BoxFormat = Annotated[str | None, Optional(OneOf(*boxes.NAMES))]
 
 
 # ---- draws ----------------------------------------------------------------------------------------------
@@ -128,6 +131,14 @@ class ImageLayer(Seeded, keyword=True):
     keeps_whole: ClassVar[bool] = False  # True: whole numbers keep their type
 
     data_format: Format = None
+    bounding_box_format: BoxFormat = None
+
+    def get_config(self):
+        """As in Keras, without a format of boxes where there is none."""
+        config = super().get_config()
+        if config["bounding_box_format"] is None:
+            config.pop("bounding_box_format")
+        return config
 
     # ---- what a member writes ----
 
@@ -147,6 +158,28 @@ class ImageLayer(Seeded, keyword=True):
         """The segmentation masks (b, h, w, c) of the pictures; most layers leave the places alone."""
         return masks
 
+    def rebox(self, found, drawn, shape):
+        """{"boxes", "labels"} of the pictures, which had `shape` (b, h, w, c); most layers leave the places alone."""
+        return found
+
+    def carry(self, found, shape, move, after=None):
+        """What `rebox` gives where `move` takes left, top, right, bottom (b, n, 1) in pixels to the same.
+
+        after: (height, width) of the pictures that come out, if not those of `shape`.
+        """
+        if self.bounding_box_format is None:
+            raise UsageError(
+                f"{self.name} ({type(self).__name__}) moves bounding boxes", at=self._birthplace,
+                saw="no bounding_box_format", want=" or ".join(map(repr, boxes.NAMES)),
+                fix=f"{type(self).__name__}(…, bounding_box_format='xyxy')",
+            )  # fmt: skip
+        if found["boxes"].ndim != 3:
+            raise DataError(
+                f"{self.name} ({type(self).__name__}) moves the boxes of each picture", at=self._birthplace,
+                saw=f"bounding boxes of shape {found['boxes'].shape}", want="(b, n, 4) with a batch of pictures",
+            )  # fmt: skip
+        return boxes.carried(found, self.bounding_box_format, shape[1:3], after or shape[1:3], move)
+
     # ---- in a chain ----
 
     def forward(self, w, x, call):
@@ -158,13 +191,16 @@ class ImageLayer(Seeded, keyword=True):
         x = data["images"]
         if self.idle(key is not None):
             return {**data, "images": self.settle(x, x.dtype)}
-        drawn = self.draw(key, first_to_last_shape(x.shape, self.data_format))
+        shape = first_to_last_shape(x.shape, self.data_format)
+        drawn = self.draw(key, shape)
         done = {"images": self.changed(x, drawn)}
         if "labels" in data:
             done["labels"] = self.relabel(data["labels"], drawn)
         if "segmentation_masks" in data:
             masks = first_to_last(data["segmentation_masks"], self.data_format)
             done["segmentation_masks"] = last_to_first(self.remask(masks, drawn), self.data_format)
+        if "bounding_boxes" in data:
+            done["bounding_boxes"] = self.rebox(data["bounding_boxes"], drawn, shape)
         return done
 
     def idle(self, training):
@@ -198,23 +234,24 @@ class ImageLayer(Seeded, keyword=True):
             else:
                 y = self.alone({"images": x}, training)["images"]
             return y[0] if single else y
-        named = {name: jnp.asarray(data[name]) for name in HOLDS if name in data}
-        self.check_dict(data)
-        single = named["images"].ndim == 3
-        if single:
-            named = {name: value[None] for name, value in named.items()}
-        if context is not None and training is None:
-            training = bool(context.training)
-        done = self.alone(named, training)
-        return {**data, **({name: value[0] for name, value in done.items()} if single else done)}
-
-    def check_dict(self, data):
-        if "images" not in data or "bounding_boxes" in data:
+        if "images" not in data:
             raise UsageError(
                 f"{self.name} ({type(self).__name__}) cannot take this dict",
                 at=self._birthplace, saw=f"a dict with {', '.join(map(str, data))}",
-                want="images; labels and segmentation_masks go with them, bounding boxes do not",
+                want="images; labels, segmentation_masks and bounding_boxes go with them",
             )  # fmt: skip
+        named = {
+            name: arrays_of(data[name]) if name == "bounding_boxes" else jnp.asarray(data[name])
+            for name in HOLDS
+            if name in data
+        }
+        single = named["images"].ndim == 3
+        if single:
+            named = jax.tree.map(lambda value: value[None], named)
+        if context is not None and training is None:
+            training = bool(context.training)
+        done = self.alone(named, training)
+        return {**data, **(jax.tree.map(lambda value: value[0], done) if single else done)}
 
     def alone(self, data, training):
         """The entries of `data` outside of a chain: compiled for their shapes, except for a class of a user."""
@@ -246,7 +283,7 @@ class ImageLayer(Seeded, keyword=True):
             key = None
         else:
             key = self.next_key() if seed is None else as_key(seed)
-        return self.draw(key, first_to_last_shape(shape, self.data_format))
+        return {**self.draw(key, first_to_last_shape(shape, self.data_format)), "input_shape": shape}
 
     def transform_images(self, images, transformation=None, training=True):
         """The pictures after what `get_random_transformation` drew."""
@@ -267,6 +304,40 @@ class ImageLayer(Seeded, keyword=True):
             return segmentation_masks
         masks = first_to_last(jnp.asarray(segmentation_masks), self.data_format)
         return last_to_first(self.remask(masks, as_arrays(transformation)), self.data_format)
+
+    def transform_bounding_boxes(self, bounding_boxes, transformation, training=True):
+        """{"boxes", "labels"} after what was drawn, of pictures of transformation["input_shape"]."""
+        if self.idle(training):
+            return bounding_boxes
+        if "input_shape" not in (transformation or {}):
+            raise UsageError(
+                "the transformation does not say of which pictures it is", saw=repr(transformation),
+                want="input_shape, as get_random_transformation gives it",
+            )  # fmt: skip
+        shape = (1, *(int(size) for size in transformation["input_shape"][-3:]))
+        shape, found = first_to_last_shape(shape, self.data_format), arrays_of(bounding_boxes)
+        single = found["boxes"].ndim == 2
+        if single:
+            found = jax.tree.map(lambda value: value[None], found)
+        done = self.rebox(found, as_arrays(transformation), shape)
+        return jax.tree.map(lambda value: value[0], done) if single else done
+
+
+def arrays_of(found):
+    """{"boxes", "labels"} as arrays, the boxes float32."""
+    if not isinstance(found, dict) or not {"boxes", "labels"} <= set(found):
+        raise UsageError(
+            "bounding_boxes has boxes (b, n, 4) and labels (b, n)",
+            saw=f"a dict with {', '.join(map(str, found))}" if isinstance(found, dict) else repr(type(found)),
+            fix="{'images': x, 'bounding_boxes': {'boxes': …, 'labels': …}}",
+        )  # fmt: skip
+    try:
+        return {name: jnp.asarray(value, "float32" if name == "boxes" else None) for name, value in found.items()}
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "the bounding boxes of a batch are one array", saw=str(error).splitlines()[0],
+            fix="MaxNumBoundingBoxes(n), called on each picture with its boxes, gives all of them n boxes",
+        ) from error  # fmt: skip
 
 
 def as_arrays(drawn):
@@ -303,119 +374,3 @@ class Frozen:
 @functools.partial(jax.jit, static_argnums=0)
 def compiled(frozen, data, key):
     return frozen.layer.flow(data, key)
-
-
-# ---- size -----------------------------------------------------------------------------------------------
-
-
-class Sized(ImageLayer):
-    """Abstract: pictures of `height` rows and `width` columns come out, in training and at rest."""
-
-    only_in_training = False
-    signature = "b h w c -> b height width c"
-
-
-class Resizing(Sized):
-    """The pictures drawn with `height` rows and `width` columns.
-
-    b h w c -> b height width c. crop_to_aspect_ratio takes the largest window in the middle of the new shape first,
-    pad_to_aspect_ratio puts `fill_value` around. Whole numbers stay, rounded. "bicubic" is Keys' cubic, a = -1/2.
-
-    >>> Resizing(2, 3).compute_output_shape((None, 8, 8, 1))
-    (None, 2, 3, 1)
-    """
-
-    keeps_whole = True
-
-    height: PositiveInt
-    width: PositiveInt
-    interpolation: Resizes = "bilinear"
-    crop_to_aspect_ratio: Bool = False
-    pad_to_aspect_ratio: Bool = False
-    fill_mode: Annotated[str, OneOf("constant")] = "constant"
-    fill_value: Number = 0.0
-    antialias: Bool = False
-    data_format: Format = None
-
-    def validate(self):
-        if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
-            raise UsageError(
-                "Resizing crops or pads, not both", at=self._birthplace,
-                saw="crop_to_aspect_ratio=True, pad_to_aspect_ratio=True", want="at most one of them",
-            )  # fmt: skip
-
-    def change(self, x, drawn):
-        return self.resized(x, self.interpolation)
-
-    def resized(self, x, interpolation):
-        if self.crop_to_aspect_ratio:
-            x = pictures.crop_to_ratio(x, self.height, self.width)
-        if self.pad_to_aspect_ratio:
-            x = pictures.pad_to_ratio(x, self.height, self.width, self.fill_value)
-        return pictures.resize(x, self.height, self.width, interpolation, self.antialias)
-
-    def remask(self, masks, drawn):
-        return self.resized(masks, "nearest")
-
-
-class CenterCrop(Sized):
-    """The window of `height` rows and `width` columns in the middle; smaller pictures as RandomCrop does it.
-
-    b h w c -> b height width c.
-    """
-
-    height: PositiveInt
-    width: PositiveInt
-    data_format: Format = None
-
-    def change(self, x, drawn, interpolation="bilinear"):
-        down, across = x.shape[1] - self.height, x.shape[2] - self.width
-        if down < 0 or across < 0:
-            return fitted(x, self.height, self.width, interpolation)
-        return pictures.crop(x, down // 2, across // 2, self.height, self.width)
-
-    def remask(self, masks, drawn):
-        return self.change(masks, drawn, "nearest")
-
-
-class RandomCrop(Sized):
-    """A window of `height` rows and `width` columns, for each picture another one, in training.
-
-    b h w c -> b height width c. At rest, and where a picture is smaller: the largest window in the middle with the
-    shape of the result, resized. Keras has one window for the whole batch, stretches smaller pictures, and at rest
-    gives the pictures back as they are although it promises cropped ones.
-    """
-
-    height: PositiveInt
-    width: PositiveInt
-    seed: Seed = None
-    data_format: Format = None
-    name: OptionalText = None
-
-    def draw(self, key, shape):
-        down, across = shape[1] - self.height, shape[2] - self.width
-        if key is None or down < 0 or across < 0:
-            return {}
-        keys = jax.random.split(key)
-        starts = (jax.random.randint(k, shape[:1], 0, n + 1) for k, n in zip(keys, (down, across), strict=True))
-        return dict(zip(("h_start", "w_start"), starts, strict=True))
-
-    def change(self, x, drawn, interpolation="bilinear"):
-        if not drawn:
-            return fitted(x, self.height, self.width, interpolation)
-
-        def cut(image, top, left):
-            return pictures.crop(image, top, left, self.height, self.width)
-
-        return jax.vmap(cut)(x, drawn["h_start"], drawn["w_start"])
-
-    def remask(self, masks, drawn):
-        return self.change(masks, drawn, "nearest")
-
-
-def fitted(x, height, width, interpolation="bilinear"):
-    """The largest window in the middle with the shape of height : width, resized to that."""
-    return pictures.resize(pictures.crop_to_ratio(x, height, width), height, width, interpolation)
-
-
-registry.add("layer", Resizing, CenterCrop, RandomCrop)

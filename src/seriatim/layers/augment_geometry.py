@@ -11,7 +11,9 @@ import numpy as np
 
 from ..base import registry
 from ..base.fields import Field, Format, Fraction, Number, OneOf, Optional, Real, Refused, Seed
+from ..base.report import UsageError
 from ..math import warps
+from ..math.boxes import around
 from .augment import (
     Factor,
     Fills,
@@ -65,9 +67,25 @@ class RandomFlip(ImageLayer):
     def remask(self, masks, drawn):
         return self.change(masks, drawn)
 
+    def rebox(self, found, drawn, shape):
+        flips = drawn["flips"].reshape(-1, 1, 1)
+
+        def move(x, y, x2, y2):
+            if "horizontal" in self.mode:
+                x, x2 = jnp.where(flips, shape[2] - x2, x), jnp.where(flips, shape[2] - x, x2)
+            if "vertical" in self.mode:
+                y, y2 = jnp.where(flips, shape[1] - y2, y), jnp.where(flips, shape[1] - y, y2)
+            return x, y, x2, y2
+
+        return self.carry(found, shape, move)
+
 
 class Warp(ImageLayer):
-    """Abstract: each picture looked at through a transform (b, 8) of its own (`math.warps.affine_transform`)."""
+    """Abstract: each picture looked at through a transform (b, 8) of its own (`math.warps.affine_transform`).
+
+    A box becomes the rectangle around its four corners, which are taken for middles of cells, as in Keras: where the
+    picture grows, shrinks or turns, that is up to half a cell (of the old or the new picture) beside its edge.
+    """
 
     fill_mode = "reflect"
 
@@ -84,6 +102,13 @@ class Warp(ImageLayer):
 
     def remask(self, masks, drawn):
         return self.warped(masks, drawn, "nearest")
+
+    def rebox(self, found, drawn, shape):
+        def move(*edges):
+            transform = self.transform(drawn, shape)
+            return around(edges, lambda x, y: warps.forth(transform, x, y))
+
+        return self.carry(found, shape, move)
 
 
 class RandomRotation(Warp):
@@ -157,6 +182,7 @@ class RandomShear(Warp):
     """The picture slanted: rows slide by x_factor of their distance from the top, columns by y_factor from the left.
 
     A number f stands for (−f, f). The pair (−f, f), which Keras writes into a config and does not read, is taken too.
+    Bounding boxes go with the pixels; in Keras they do so in square pictures that slide one way.
     """
 
     x_factor: Signed = 0.0
@@ -208,6 +234,12 @@ class RandomPerspective(Warp):
     def warped(self, x, drawn, interpolation):
         return jnp.where(each(drawn["apply_perspective"]), super().warped(x, drawn, interpolation), x)
 
+    def rebox(self, found, drawn, shape):
+        def chosen(new, old):
+            return jnp.where(drawn["apply_perspective"].reshape(-1, *[1] * (new.ndim - 1)), new, old)
+
+        return jax.tree.map(chosen, super().rebox(found, drawn, shape), found)
+
 
 class RandomElasticTransform(ImageLayer):
     """The picture as on rubber: each cell moves by smooth noise. Simard, Steinkraus & Platt, 2003.
@@ -249,6 +281,12 @@ class RandomElasticTransform(ImageLayer):
 
     def remask(self, masks, drawn):
         return self.warped(masks, drawn, "nearest")
+
+    def rebox(self, found, drawn, shape):
+        raise UsageError(
+            f"{self.name} (RandomElasticTransform) moves every cell another way, and no rectangle with them",
+            at=self._birthplace, saw="bounding_boxes", want="images, labels and segmentation_masks",
+        )  # fmt: skip
 
 
 class RandomErasing(ImageLayer):

@@ -59,7 +59,11 @@ class Policy(ImageLayer):
             "auto_contrast": (AutoContrast, levels),
             "equalization": (Equalization, levels),
         }
-        self.parts = {name: kind(*rest, name=name) for name, (kind, *rest) in kinds.items() if name in self.used()}
+        self.parts = {
+            name: kind(*rest, name=name, bounding_box_format=self.bounding_box_format)
+            for name, (kind, *rest) in kinds.items()
+            if name in self.used()
+        }
 
     def used(self):
         """The names of the layers that are drawn from."""
@@ -69,15 +73,11 @@ class Policy(ImageLayer):
     def children(self):
         return self.__dict__.get("parts", {})
 
-    def branches(self, masks=False):
-        """One function (x, key) -> x for each layer, and one that leaves x alone."""
+    def branches(self, shape, act):
+        """One function (x, key) -> act(layer, x, drawn) for each layer, and one that leaves x alone."""
 
         def branch(part):
-            def run(x, key):
-                drawn = part.draw(key, x.shape)
-                return part.remask(x, drawn) if masks else part.change(x, drawn)
-
-            return run
+            return lambda x, key: act(part, x, part.draw(key, shape))
 
         return [*map(branch, self.parts.values()), lambda x, key: x]
 
@@ -107,18 +107,26 @@ class RandAugment(Policy):
         which, seed = jax.random.split(key)
         return {"layer_idxes": jax.random.randint(which, (self.num_ops,), 0, len(self.parts)), "seed": seed}
 
-    def change(self, x, drawn, masks=False):
+    def change(self, x, drawn):
+        return self.through(x, drawn, x.shape, lambda part, x, drawn: part.change(x, drawn))
+
+    def remask(self, masks, drawn):
+        return self.through(masks, drawn, masks.shape, lambda part, x, drawn: part.remask(x, drawn))
+
+    def rebox(self, found, drawn, shape):
+        found = self.carry(found, shape, lambda *edges: edges)  # of one type, whichever layer comes
+        return self.through(found, drawn, shape, lambda part, x, drawn: part.rebox(x, drawn, shape))
+
+    def through(self, x, drawn, shape, act):
+        """x after act(layer, x, what the layer draws) for each layer chosen."""
         if self.num_ops == 0:
             return x
-        branches, key = self.branches(masks), as_key(drawn["seed"])
+        branches, key = self.branches(shape, act), as_key(drawn["seed"])
 
         def once(i, x):
             return jax.lax.switch(drawn["layer_idxes"][i], branches, x, jax.random.fold_in(key, i))
 
         return jax.lax.fori_loop(0, self.num_ops, once, x)
-
-    def remask(self, masks, drawn):
-        return self.change(masks, drawn, masks=True)
 
 
 class AugMix(Policy):
@@ -127,7 +135,8 @@ class AugMix(Policy):
     Hendrycks et al., 2020. w is drawn from Beta(alpha, alpha), the weights of the chains from Dirichlet(alpha), once
     for a batch, as in Keras.
     A link of a chain is one of eleven augmentations (seven if not `all_ops`) or none. In a compiled step Keras
-    chooses the augmentations once and for all; here every step draws its own. A mixture has no segmentation mask.
+    chooses the augmentations once and for all; here every step draws its own. A mixture has no segmentation mask and no
+    bounding boxes (Keras gives the latter back unmoved).
     """
 
     value_range: ValueRange = (0, 255)
@@ -154,7 +163,8 @@ class AugMix(Policy):
         }
 
     def change(self, x, drawn):
-        branches, key = self.branches(), as_key(drawn["seed"])
+        branches = self.branches(x.shape, lambda part, x, drawn: part.change(x, drawn))
+        key = as_key(drawn["seed"])
         shares, weight = (drawn[name].astype(x.dtype) for name in ("chain_mixing_weights", "weight_sample"))
 
         def chain(i, total):
@@ -168,9 +178,15 @@ class AugMix(Policy):
         return jnp.clip(weight * x + (1 - weight) * mixed, *self.value_range)
 
     def remask(self, masks, drawn):
-        raise UsageError(
-            f"{self.name} (AugMix) mixes pictures of several places, which have no segmentation mask",
-            at=self._birthplace, saw="segmentation_masks", want="images and labels", fix="RandAugment(…)",
+        raise self.refusal("segmentation_masks")
+
+    def rebox(self, found, drawn, shape):
+        raise self.refusal("bounding_boxes")
+
+    def refusal(self, what):
+        return UsageError(
+            f"{self.name} (AugMix) mixes pictures of several places, which have no {what}",
+            at=self._birthplace, saw=what, want="images and labels", fix="RandAugment(…)",
         )  # fmt: skip
 
 
@@ -205,7 +221,8 @@ class Mixture(ImageLayer):
 class MixUp(Mixture):
     """w x + (1 − w) · another picture of the batch, w drawn from Beta(alpha, alpha); labels alike. Zhang et al., 2018.
 
-    Called on {"images", "labels"}, labels one-hot. Segmentation masks are mixed like one-hot labels.
+    Called on {"images", "labels"}, labels one-hot. Segmentation masks are mixed like one-hot labels; of bounding boxes
+    (b, n, 4), those of the other picture follow: (b, 2 n, 4). Keras puts their labels into rows of their own.
 
     >>> MixUp(seed=1)({"images": jnp.ones((2, 4, 4, 1)), "labels": jnp.eye(2)})["labels"].sum(1).tolist()
     [1.0, 1.0]
@@ -229,6 +246,14 @@ class MixUp(Mixture):
 
     def remask(self, masks, drawn):
         return self.change(masks if jnp.issubdtype(masks.dtype, jnp.inexact) else masks.astype(jnp.float32), drawn)
+
+    def rebox(self, found, drawn, shape):
+        if found["boxes"].shape[0] != len(drawn["permutation_order"]):
+            raise DataError(
+                f"{self.name} (MixUp) adds the boxes of another picture of the batch", at=self._birthplace,
+                saw=f"bounding boxes of shape {found['boxes'].shape}", want="(b, n, 4), b > 1",
+            )  # fmt: skip
+        return jax.tree.map(lambda v: jnp.concatenate([v, v[drawn["permutation_order"]]], 1), found)
 
 
 class CutMix(Mixture):
@@ -255,6 +280,12 @@ class CutMix(Mixture):
 
     def remask(self, masks, drawn):
         return self.change(masks, drawn)
+
+    def rebox(self, found, drawn, shape):
+        raise UsageError(
+            f"{self.name} (CutMix) cuts rectangles out of what stands in the boxes",
+            at=self._birthplace, saw="bounding_boxes", want="images, labels and segmentation_masks", fix="MixUp(…)",
+        )  # fmt: skip
 
 
 registry.add("layer", RandAugment, AugMix, MixUp, CutMix)

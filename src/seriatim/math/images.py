@@ -56,11 +56,15 @@ def crop_to_ratio(images, to_height, to_width):
 
 def pad_to_ratio(images, to_height, to_width, fill_value=0.0):
     """The pictures in the middle of a frame with the shape of to_height : to_width, less an odd row or column."""
-    height, width = images.shape[-3:-1]
+    down, across = margins(*images.shape[-3:-1], to_height, to_width)
+    return pad(images, down, down, across, across, fill_value)
+
+
+def margins(height, width, to_height, to_width):
+    """(rows above and below, columns on each side) that make the shape of to_height : to_width."""
     down = int((max(height, int(float(width * to_height) / to_width)) - height) / 2)
     across = int((max(width, int(float(height * to_width) / to_height)) - width) / 2)
-    down, across = (down, 0) if down else (0, across)
-    return pad(images, down, down, across, across, fill_value)
+    return (down, 0) if down else (0, across)
 
 
 def scale_and_translate(images, shape, scale, translation, spatial_dims, method, antialias=True):

@@ -90,6 +90,19 @@ def affine_transform(images, transform, interpolation="bilinear", fill_mode="con
     return jax.vmap(look)(images, transform)
 
 
+def forth(transform, x, y):
+    """Where the places (x, y) (b, n) of the picture lie in the result, for a transform (b, 8) from the result back.
+
+    (x', y', k) = adj(M) (x, y, 1), M the transform with c2 = 1: the adjugate needs no division by a determinant.
+    """
+    a0, a1, a2, b0, b1, b2, c0, c1 = (entry[:, None] for entry in transform.T)
+    across = (b1 - b2 * c1) * x + (a2 * c1 - a1) * y + (a1 * b2 - a2 * b1)
+    down = (b2 * c0 - b0) * x + (a0 - a2 * c0) * y + (a2 * b0 - a0 * b2)
+    k = (b0 * c1 - b1 * c0) * x + (a1 * c0 - a0 * c1) * y + (a0 * b1 - a1 * b0)
+    k = jnp.where(k == 0, 1e-6, k)  # far away, but a number
+    return across / k, down / k
+
+
 def rotation(angle, height, width):
     """The transform (b, 8) that turns pictures around their middle by `angle` (b,), in radians, anticlockwise."""
     cos, sin, zero = jnp.cos(angle), jnp.sin(angle), jnp.zeros_like(angle)
