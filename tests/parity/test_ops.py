@@ -175,7 +175,10 @@ def test_ctc_decode():
             np.testing.assert_allclose(got, want, rtol=1e-5)
     for width, top, mask in ((40, 3, 0), (6, 2, 3)):
         how = {"strategy": "beam_search", "beam_width": width, "top_paths": top, "mask_index": mask}
-        (paths, scores), (want, best) = ops.ctc_decode(logits, lengths, **how), keras.ops.ctc_decode(logits, lengths, **how)
+        (paths, scores), (want, best) = (
+            ops.ctc_decode(logits, lengths, **how),
+            keras.ops.ctc_decode(logits, lengths, **how),
+        )
         assert paths.shape == want.shape and paths.dtype == want.dtype
         np.testing.assert_array_equal(paths, want)
         np.testing.assert_allclose(scores, best, rtol=1e-4)

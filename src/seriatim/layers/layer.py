@@ -4,7 +4,7 @@ Floor 2. `declare(shape)` and `forward(w, x, call)` (or `apply`, if state moves)
 writes. The rest of this file is the one generic piece that allocates, views and names from that.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -252,7 +252,7 @@ class Layer(Config, keyword=True):
             )  # fmt: skip
         return value.astype(jnp.dtype(dtype))
 
-    def __getattr__(self, name):
+    def __getattr__(self, name) -> Any:
         box = self.__dict__.get("box", {})
         if name in box:
             return Variable.of(self, name, self.declaration(name))
