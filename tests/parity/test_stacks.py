@@ -10,6 +10,6 @@ MENDED = ["85", "96"]  # axes that do not exist; a penalty inside SpectralNormal
 
 def test_random_chains_are_keras_s():
     """In a process of its own, where compiling is made quick for programs that run a few times only."""
-    command = [sys.executable, "-m", "tests.parity.stacks", "--count", "20", "--also", *MENDED]
+    command = [sys.executable, "-m", "tests.parity.stacks", "--count", "8", "--also", *MENDED]
     run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert run.returncode == 0 and " 0 other" in run.stdout, run.stdout + run.stderr[-2000:]
