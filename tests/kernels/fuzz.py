@@ -82,7 +82,7 @@ def largest_conv(draw):
     shape, kernel, filters, groups, how = test_convolution.random_case(draw.seed)
     x, w, b = test_convolution.arrays(shape, kernel, filters, groups, draw.seed)
     x = np.round(x) if draw.of((True, False)) else x
-    return test_convolution.largest(draw.of(ACTIVATIONS), **how), (x, w, b)
+    return test_convolution.largest(draw.of((linear, relu)), **how), (x, w, b)  # tanh at 1 has noise for a slope
 
 
 def transposed(draw):

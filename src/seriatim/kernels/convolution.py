@@ -116,7 +116,10 @@ _conv_pooled.defvjp(_pooled_forward, _pooled_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _conv_largest(slide, x, kernel, bias):
-    """The largest cell of each channel of `conv`: (b, c). Only that cell has a gradient; cells that tie share it."""
+    """The largest cell of each channel of `conv`: (b, c). Only that cell has a gradient; cells that tie share it.
+
+    Windows that hold the same are a tie only to the last bit, where they go by blocks: then one of them has all.
+    """
     return _largest_forward(slide, x, kernel, bias)[0]
 
 
