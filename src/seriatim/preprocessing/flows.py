@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 
 from ..base import settings
-from ..base.report import DataError, UsageError
+from ..base.report import DataError, FileError, UsageError
 from ..data.images import array_to_img, channels_first, img_to_array, load_img, one_of
 from ..utils import PyDataset
 
@@ -223,6 +223,8 @@ class DirectoryIterator(FileIterator):
     ):  # fmt: skip
         one_of("class_mode", class_mode, self.allowed_class_modes)
         directory = os.fspath(directory)
+        if not os.path.isdir(directory):
+            raise FileError(f"{directory} is no folder", want="a folder with a folder of pictures for each class")
         if not classes:
             classes = sorted(entry.name for entry in os.scandir(directory) if entry.is_dir())
         self.num_classes = len(classes)

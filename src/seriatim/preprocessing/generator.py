@@ -9,7 +9,7 @@ import numpy as np
 
 from ..base import settings
 from ..base.report import UsageError
-from ..data.images import channels_first
+from ..data.images import channels_first, one_of
 from .flows import DataFrameIterator, DirectoryIterator, NumpyArrayIterator, check_pictures
 from .moves import (
     apply_affine_transform,
@@ -54,6 +54,7 @@ class ImageDataGenerator:
         number = isinstance(zoom_range, (int, float))
         self.zoom_range = [1 - zoom_range, 1 + zoom_range] if number else list(two("zoom_range", zoom_range))
         self.brightness_range = None if brightness_range is None else two("brightness_range", brightness_range)
+        one_of("fill_mode", fill_mode, ("nearest", "constant", "reflect", "wrap"))
         self.channel_shift_range, self.fill_mode, self.cval = channel_shift_range, fill_mode, cval
         self.horizontal_flip, self.vertical_flip = horizontal_flip, vertical_flip
         self.rescale, self.preprocessing_function = rescale, preprocessing_function

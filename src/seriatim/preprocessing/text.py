@@ -10,7 +10,7 @@ from collections import Counter, OrderedDict, defaultdict
 
 import numpy as np
 
-from ..base.report import DataError, UsageError
+from ..base.report import BadArgument, DataError, UsageError
 
 PUNCTUATION = '!"#$%&()*+,-./:;<=>?@[\\]^_`{|}~\t\n'
 
@@ -67,7 +67,7 @@ class Tokenizer:
             num_words = kwargs.pop("nb_words")
         self.document_count = kwargs.pop("document_count", 0)
         if kwargs:
-            raise TypeError(f"Tokenizer takes no argument {', '.join(kwargs)}")
+            raise BadArgument(f"Tokenizer has no argument {next(iter(kwargs))!r}", saw=", ".join(kwargs))
         self.num_words, self.filters, self.lower, self.split = num_words, filters, lower, split
         self.char_level, self.oov_token, self.analyzer = char_level, oov_token, analyzer
         self.word_counts, self.word_docs, self.index_docs = OrderedDict(), defaultdict(int), defaultdict(int)
