@@ -6,7 +6,8 @@ fit what comes before them; some, and all in a spoilt chain, do not: then both l
 Not drawn, for our docstrings say that we differ: Tversky with alpha ≠ beta; an activity_regularizer on SimpleRNN or
 inside TimeDistributed (Keras drops it); layers of pictures on anything but a batch of pictures; labels that only
 broadcasting makes as large as the predictions (we refuse them); weights of rows for losses of several axes (Keras
-aligns them with the last axis); EinsumDense with an ellipsis of several axes (Keras promises them in reverse).
+aligns them with the last axis); EinsumDense with an ellipsis of several axes (Keras promises them in reverse);
+unroll=True inside Bidirectional (Keras then leaves the outputs of masked steps as they were).
 """
 
 from typing import NamedTuple
@@ -408,6 +409,7 @@ def cells(d, s):
 
 def bidirectional(d, s):
     inner = recurrent(d, s) if d.chance(0.8) else cells(d, s)
+    inner.arguments.pop("unroll", None)
     return layer("Bidirectional", layer=inner, **d.some(0.5, merge_mode=lambda: d.of("sum", "mul", "ave", "concat")))
 
 

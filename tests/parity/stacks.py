@@ -37,6 +37,11 @@ FORWARD, LOSS, WEIGHTS = 1e-5, 5e-5, 2e-4
 SIGNED, SIGN = ("Lion", "Muon", "Adafactor", "Lamb"), 0.2
 # What our docstrings promise beyond Keras, or refuse where Keras goes on: (who refuses, words of the error, why).
 DOCUMENTED = (
+    (
+        "Keras",
+        "RMSNormalization.call()",
+        "RMSNormalization: Keras lays the scale along the last axes, whatever the axis",
+    ),
     ("Keras", "`mask` must be broadcastable", "Softmax: Keras lines a mask (b, t) up with the last axes of (b, t, c)"),
     (
         "Keras",

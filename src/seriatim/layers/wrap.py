@@ -97,7 +97,8 @@ class Bidirectional(Wrapper):
 
     b t features -> b 2·units (concat), b units (sum, mul, ave), or a tuple of two (None). The layer is cloned from
     its config twice, the second time with go_backwards=True; its weights are not taken over. When sequences are
-    returned, the outputs of masked steps are zero. With return_state: (output, *states forward, *states backward).
+    returned, the outputs of masked steps are zero (in Keras not with unroll=True: there they are those of the step
+    before). With return_state: (output, *states forward, *states backward).
     `weights` are first arrays, those of the forward layer, then of the backward one (Keras 3 ignores them).
     Schuster & Paliwal, 1997.
     """
