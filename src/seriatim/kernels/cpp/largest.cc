@@ -39,15 +39,14 @@ struct Largest {
   // body(lane, share, position) for each cell with a slope, and each lane without a number once, at position 0.
   template <typename Body>
   void each(Index image, Index from, Index n, const Body& body) const {
-    float share[LANES], highest[LANES];
-    Vec found = shares(image, from, n);
-    store(share, found), store(highest, load_some(top + image * y.channels + from, n));
-    Vec reached = load(highest);
+    Vec highest = load_some(top + image * y.channels + from, n);
+    float share[LANES];
+    store(share, shares(image, from, n));
     for (Index lane = 0; lane < n; lane++)
       if (highest[lane] != highest[lane]) body(lane, highest[lane], 0);
     const float* cell = cells + image * y.image + from;
     for (Index position = 0; position < y.image / y.channels; position++) {
-      IntVec here = load_some(cell + position * y.channels, n) == reached;
+      IntVec here = load_some(cell + position * y.channels, n) == highest;
       if (!some(here)) continue;
       for (Index lane = 0; lane < n; lane++)
         if (here[lane] && share[lane] != 0) body(lane, share[lane], position);

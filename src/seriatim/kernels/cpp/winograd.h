@@ -45,7 +45,7 @@ struct Line {
   }
 };
 
-// The five matrices of a Line, TO × FROM.
+// The matrices of a Line, TO × FROM.
 template <typename L>
 struct Cells {
   static constexpr int TO = L::PARTS, FROM = L::PARTS;
@@ -61,15 +61,10 @@ struct Results {
   static constexpr int TO = L::RESULTS, FROM = L::PARTS;
   static constexpr float at(int i, int j) { return L::result(i, j); }
 };
-template <typename L>
-struct Slopes {
-  static constexpr int TO = L::PARTS, FROM = L::RESULTS;
-  static constexpr float at(int i, int j) { return L::result(j, i); }
-};
-template <typename L>
-struct Weights {
-  static constexpr int TO = L::TAPS, FROM = L::PARTS;
-  static constexpr float at(int i, int j) { return L::tap(j, i); }
+template <typename Matrix>
+struct Transposed {
+  static constexpr int TO = Matrix::FROM, FROM = Matrix::TO;
+  static constexpr float at(int i, int j) { return Matrix::at(j, i); }
 };
 
 template <typename Body, int... I>
@@ -180,7 +175,7 @@ struct Blocks {
     at[2] = block % high * S::HIGH, block /= high;
     at[1] = block % cells[0], at[0] = block / cells[0];
   }
-  // body(i, j, cell) for each of its cells within the piece.
+  // body(i, j) for each of its cells within the piece.
   template <typename Body>
   INLINE void each_cell(const Index* at, const Body& body) const {
     Index rows = smaller(cells[1] - at[2], S::HIGH), columns = smaller(cells[2] - at[3], S::WIDE);
@@ -204,7 +199,7 @@ void transform_kernel(const float* taps, Index size, float* panels, Index apart)
 template <typename S>
 void cells_to_parts(const Layout& l, Index piece, const Walk* w, const Blocks<S>& blocks, Index begin, Index n,
                     const float* data, float* parts) {
-  constexpr int HIGH = S::High::PARTS, WIDE = S::Wide::PARTS;
+  constexpr int WIDE = S::Wide::PARTS;
   const Array& source = *l.source;
   Index deep = source.channels;
   for (Index b = 0; b < n; b++) {
@@ -226,7 +221,6 @@ void cells_to_parts(const Layout& l, Index piece, const Walk* w, const Blocks<S>
       for (int k = 0; k < S::PARTS; k++) store_some(parts + (k * S::BLOCKS + b) * deep + c, part[k], lanes);
     }
   }
-  static_assert(HIGH * WIDE == S::PARTS);
 }
 
 // One piece of result = Σ_taps source · kernel (+ bias), from the transformed kernel: panels[part][panel][channel].
@@ -288,7 +282,7 @@ void slopes_to_parts(const Blocks<S>& blocks, const Array& result, Index begin, 
       blocks.each_cell(at, [&](Index i, Index j) {
         y[i * S::WIDE + j] = load_some(block + i * result.step[1] + j * result.step[2] + f, lanes);
       });
-      transform<Slopes<typename S::High>, Slopes<typename S::Wide>>(y, part);
+      transform<Transposed<Results<typename S::High>>, Transposed<Results<typename S::Wide>>>(y, part);
       for (int k = 0; k < S::PARTS; k++) store(parts + (k * S::BLOCKS + b) * step + f, part[k]);
     }
   }
@@ -354,7 +348,7 @@ void sum_by_blocks(ffi::ThreadPool& pool, const Layout& l, const Walk* w, const 
       Index at = c * wide + f, lanes = smaller(wide - f, LANES);
       Vec parts[S::PARTS], found[S::TAPS];
       for (int k = 0; k < S::PARTS; k++) parts[k] = total(k * area + at, lanes);
-      transform<Weights<typename S::High>, Weights<typename S::Wide>>(parts, found);
+      transform<Transposed<Taps<typename S::High>>, Transposed<Taps<typename S::Wide>>>(parts, found);
       for (int k = 0; k < S::TAPS; k++) store_some(dw + k * area + at, found[k], lanes);
     }
   });
