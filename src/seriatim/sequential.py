@@ -127,10 +127,12 @@ class Sequential(Chain):
         self.ready_to_predict(sample)
         if self.target_avals is None:
             self.check_targets(sample)
-            rows = len(sample.x)
+            shapes, rows = self.shape_out, len(sample.x)
+            if any(size is None for shape in jax.tree.leaves(shapes, is_leaf=is_shape) for size in shape[1:]):
+                shapes = self.compute_output_shape(sample.x.shape)  # as long as these rows are
             pred = jax.tree.map(
-                lambda s: jax.ShapeDtypeStruct((rows, *(d or 1 for d in s[1:])), jnp.float32),
-                self.shape_out, is_leaf=is_shape,
+                lambda shape: jax.ShapeDtypeStruct((rows, *(size or 1 for size in shape[1:])), jnp.float32),
+                shapes, is_leaf=is_shape,
             )  # fmt: skip
             y = pred if sample.y is None else jax.ShapeDtypeStruct(sample.y.shape, sample.y.dtype)
             self.resolved = self.resolve(y, pred)
