@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Compiled by the installation too; here again, should a source have changed. Without a compiler, nothing happens.
 BUILD := src/seriatim/kernels/build.py
 
-.PHONY: demo test conformance stacks kernels levels sanitize check bench examples format clean
+.PHONY: demo test conformance layers stacks kernels levels sanitize check bench examples format clean
 
 demo: $(VENV)/installed
 	-@$(BIN)/python $(BUILD)
@@ -46,6 +46,10 @@ check: $(VENV)/dev
 # Keras's own test files, run on us; the scoreboard goes to docs/conformance.md.
 conformance: $(VENV)/dev
 	$(BIN)/python tests/conformance/run.py --jobs 2
+
+# Every layer beside Keras's, drawn COUNT times: weights, config, shapes, outputs, gradients, masks, half precision.
+layers: $(VENV)/dev
+	$(BIN)/python -m pytest -n 2 tests/parity/test_layers.py --draws $(if $(filter file,$(origin COUNT)),20,$(COUNT))
 
 # Random chains here and in Keras, from number SEED on: forward, three training steps, or refused by both.
 stacks: $(VENV)/dev

@@ -47,7 +47,7 @@ class ConvLSTM(ConvRecurrent):
     b t … channels -> b … filters, or b t … filters with return_sequences. kernel (k…, channels, 4·filters),
     recurrent_kernel (k…, filters, 4·filters), bias (4·filters,), in blocks i f g o. The convolution of h keeps its
     size; strides, padding and dilation are those of the convolution of x. Masks, directions, states as in an LSTM: a
-    mask lies along the rows, where Keras lays it along the last axis but one and fails.
+    mask lies along the rows, where Keras lays it along the last axis but one: it fails, or masks other cells.
     """
 
     rank: ClassVar[int]

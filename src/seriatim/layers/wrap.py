@@ -274,7 +274,8 @@ class TimeDistributed(Wrapper):
     b t ... -> b t .... A layer whose rows do not meet sees all steps as one long batch; one that keeps moving
     statistics or a state (BatchNormalization in training, stateful layers), and any layer or function that is not
     ours, sees one step after another, as in Keras. A mask (b, t, …) is given to the layer step by step. Unlike
-    Keras 3.15.1, which drops it, the layer's activity_regularizer joins the loss, summed over the steps.
+    Keras 3.15.1, which drops it, the layer's activity_regularizer joins the loss, summed over the steps; and the layer
+    computes in its own dtype, not in that of the wrapper.
 
     >>> TimeDistributed("flatten").compute_output_shape((None, 5, 2, 3))
     (None, 5, 6)
