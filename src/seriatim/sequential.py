@@ -17,7 +17,7 @@ from .data.arrays import class_weights, to_array
 from .data.source import Batch
 from .engine.device import placed, random_key
 from .engine.forward import Forward, device_arrays, is_stateful
-from .engine.plan import avals, leaves, make_plan, split
+from .engine.plan import avals, make_plan, split
 from .engine.programs import programs_for
 from .export import keras_graph
 from .layers.augment import augments
@@ -27,6 +27,7 @@ from .layers.host import rows_of
 from .layers.infer import KerasTensor
 from .layers.variable import is_traced
 from .train import fit as training
+from .train import state_tree as trees
 from .train.arguments import check_metric, check_steps, crossentropy_kind, flat, one_weight, only, revive
 from .train.summary import print_summary, summary_html
 
@@ -48,6 +49,7 @@ class Sequential(Chain):
         self.stop_training = self.stop_evaluating = self.stop_predicting = False
         self.optimizer = self.loss = self.forward = None
         self.key, self.steps_done, self.data_seed, self.optimizer_shapes = None, 0, None, None
+        self.last_logs = {}
         super().__init__(layers, trainable, name)
 
     def touch(self):
@@ -215,7 +217,7 @@ class Sequential(Chain):
         """The optimizer's arrays for these params; begun anew if they are not the params it knows."""
         shapes = avals(params)
         if self.optimizer.state is None or self.optimizer_shapes != shapes:
-            owned = [dict(leaves(layer)) for layer in self.chain]
+            owned = [dict(layer.leaves()) for layer in self.chain]
             paths = tuple({n: own[n].path for n in w} for own, w in zip(owned, params, strict=True))
             self.optimizer.state = self.optimizer.init(params, paths)
             self.optimizer_shapes = shapes
@@ -253,7 +255,12 @@ class Sequential(Chain):
         of the rows, taken before shuffling. class_weight: {class: weight}. The rest is as in Keras.
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        return training.fit(self, **given)
+        history = training.fit(self, **given)
+        last = {name: values[-1] for name, values in history.history.items() if values}
+        self.last_logs = {
+            name: last[name] for name in ("loss", *(name for name, _, _ in self.resolved)) if name in last
+        }
+        return history
 
     def evaluate(
         self, x=None, y=None, batch_size=None, verbose="auto", sample_weight=None, steps=None, callbacks=None,
@@ -339,10 +346,15 @@ class Sequential(Chain):
 
     def report(self, logs, return_dict):
         """Logs as Keras returns them: the loss first, then the metrics in the order of compile."""
+        self.last_logs = logs
         if return_dict:
             return logs
         values = [logs["loss"], *(logs[name] for name, _, _ in self.resolved)]
         return values[0] if len(values) == 1 else values
+
+    def get_metrics_result(self):
+        """{name: number}: the loss and the metrics of the last batch, evaluation, or epoch of training."""
+        return dict(self.last_logs)
 
     def reset_metrics(self):
         """Metrics count anew in every epoch and evaluation; there is nothing left over to reset."""
@@ -389,6 +401,18 @@ class Sequential(Chain):
         self.steps_done = 0
         if self.optimizer is not None:
             self.optimizer.state = None
+
+    def get_state_tree(self, value_format="backend_tensor"):
+        """All arrays as nested dicts by path: {"trainable_variables": {model: {layer: {"kernel": …}}}, …}.
+
+        The other groups are non_trainable_variables, optimizer_variables, and metrics_variables, which is empty:
+        metrics count inside the compiled loop. value_format: "backend_tensor" (JAX) or "numpy_array".
+        """
+        return trees.read(self, value_format)
+
+    def set_state_tree(self, state_tree):
+        """Set what a tree of `get_state_tree` holds, whole or in part; nothing is set if one array does not fit."""
+        trees.write(self, state_tree)
 
     # ---- files ---------------------------------------------------------------------------------------
 

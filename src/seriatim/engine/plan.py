@@ -31,7 +31,7 @@ class Plan(NamedTuple):
 
 def make_plan(layers, *, loss=None, loss_weight=1.0, optimizer=None, metrics=(), eager=False):
     """The plan of a built chain and what `compile` said about it."""
-    owned = [list(leaves(layer)) for layer in layers]
+    owned = [list(layer.leaves()) for layer in layers]
     trainable = tuple(frozenset(name for name, v in part if v.trainable) for part in owned)
     moving = [(i, name, v.weight) for i, part in enumerate(owned) for name, v in part if v.trainable and v.weight]
     fingerprint = (
@@ -54,16 +54,6 @@ def stateless(optimizer):
     if optimizer is not None:
         twin.state = None
     return twin
-
-
-def leaves(layer, prefix=""):
-    """(full name, Variable) of every array of a layer and of the layers inside it."""
-    children = layer.children
-    for variable in layer.variables:
-        if variable.layer is layer:  # a SpectralNormalization lists a variable of the layer inside as well
-            yield prefix + variable.key, variable
-    for name, child in children.items():
-        yield from leaves(child, f"{prefix}{name}/")
 
 
 def split(plan, arrays):

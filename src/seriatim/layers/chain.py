@@ -9,7 +9,8 @@ from .contract import MASK, PENALTY, under, within
 from .core import InputLayer
 from .host import rows_of
 from .infer import KerasTensor, output_shape
-from .layer import Layer, with_activity
+from .layer import Layer
+from .stateless import with_activity
 from .variable import is_traced
 
 

@@ -21,6 +21,7 @@ from ..math.precision import doubles
 from . import custom
 from .contract import Call, under, within
 from .infer import KerasTensor, output_shape, output_spec
+from .stateless import stateless_call, with_activity
 from .variable import Variable, is_traced
 
 
@@ -270,6 +271,7 @@ class Layer(Config, keyword=True):
         self.__dict__.setdefault("_declared", {})[weight.name] = weight
 
     add_weight = add_variable = custom.add_weight
+    stateless_call = stateless_call
 
     # ---- Keras's words ---------------------------------------------------------------------------
 
@@ -300,6 +302,14 @@ class Layer(Config, keyword=True):
         own = [Variable.of(self, name, self.declaration(name)) for name in self.box]
         own.sort(key=lambda v: v.weight is not None and not v.weight.trainable)
         return own + [v for child in self.children.values() for v in child.variables]
+
+    def leaves(self, prefix=""):
+        """(its name in `arrays`, Variable) of every array of the layer and of those inside it, each once."""
+        for variable in self.variables:
+            if variable.layer is self:  # a SpectralNormalization lists a variable of the layer inside as well
+                yield prefix + variable.key, variable
+        for name, child in self.children.items():
+            yield from child.leaves(f"{prefix}{name}/")
 
     @property
     def weights(self):
@@ -455,14 +465,6 @@ class Layer(Config, keyword=True):
 def symbol(x):
     """The KerasTensor that an Input stands for; anything else as it is."""
     return x.spec if isinstance(x, Layer) and hasattr(x, "spec") else x
-
-
-def with_activity(layer, y, moved):
-    """(y, moved), the penalty on the output among what moved: Σ regularizer(y) / batch."""
-    if layer.activity_regularizer is None:
-        return y, moved
-    found = sum(layer.activity_regularizer(leaf) / len(leaf) for leaf in jax.tree.leaves(y))
-    return y, {**moved, custom.PENALTY: moved.get(custom.PENALTY, 0) + found}
 
 
 def _to(array, dtype, whole=False):
