@@ -115,7 +115,7 @@ def depthwise_conv(
     space = tuple(window_count(size, k, stride, padding, step) for size, k, stride, step in along_axes)
     y = (_weighted_once if once() else _weighted)(Taps(space, tuple(strides), dilation), x, kernel)
     y = y.reshape(*y.shape[:-2], channels * each)
-    return last_to_first(activation(y if bias is None else y + along(bias, -1, y.ndim)), data_format)
+    return activation(last_to_first(y if bias is None else y + along(bias, -1, y.ndim), data_format))
 
 
 class Taps(NamedTuple):
