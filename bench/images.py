@@ -83,7 +83,7 @@ def main():
     if Path(sys.prefix) != PYTHON.parent.parent:
         if not PYTHON.exists():
             sys.exit("`make bench` makes the environment for this")
-        subprocess.run([PYTHON, "-m", "pip", "install", "-q", "pillow>=10"], check=True)
+        subprocess.run([PYTHON, "-m", "pip", "install", "-q", "pillow>=10", "simplejpeg>=1.8"], check=True)
         sys.exit(subprocess.run([PYTHON, __file__], check=False).returncode)
     for of_files, of_arrays in SIZES:
         with tempfile.TemporaryDirectory() as folder:

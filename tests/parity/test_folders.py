@@ -8,7 +8,12 @@ import pytest
 from keras.src.utils import dataset_utils
 
 from seriatim import utils
+from seriatim.data import images
 from seriatim.data.series import sizes
+
+from .picture_cases import CASES, label, read, write
+
+RECORD = np.load(Path(__file__).with_name("pictures.npz"))
 
 
 @pytest.fixture
@@ -51,6 +56,17 @@ def test_sizes_of_a_split():
                     sizes(left, right, 10)
             else:
                 assert sizes(left, right, 10) == wanted, (left, right)
+
+
+@pytest.mark.parametrize("case", CASES, ids=label)
+def test_pictures_as_keras_on_tensorflow_reads_them(case, tmp_path, monkeypatch):
+    write({name[5:]: RECORD[name].tobytes() for name in RECORD.files if name.startswith("file:")}, tmp_path)
+    ours, theirs = read(utils, tmp_path, case), RECORD[label(case)]  # of bytes where nothing was averaged; ours are not
+    assert ours.shape == theirs.shape and ours.dtype == np.float32
+    # the same bytes were averaged, with weights of 24 bits: 255 · 2⁻¹⁸; in grey, a PNG file is rounded another way
+    assert np.abs(ours - theirs).max() <= (1 if "color_mode" in case else 1e-3)
+    monkeypatch.setattr(images, "jpeg_decoder", lambda: None)
+    assert np.abs(read(utils, tmp_path, case) - theirs).max() <= 6  # what another transform makes of a byte or two
 
 
 def test_pictures_and_arrays(tmp_path):

@@ -58,6 +58,9 @@ def taps(old, new, kind, antialias=False):
     else:
         radius, kernel = KERNELS[kind]
         wide = max(scale, 1.0) if antialias else 1.0
+        at = (np.arange(new, dtype=np.float32) + np.float32(0.5)) * (1 / (np.float32(new) / np.float32(old)))
+        if kind == "bicubic" and not antialias:
+            at = np.rint((at - 0.5) * 1024) / 1024 + 0.5  # TensorFlow's weights come from a table
         reach = radius * wide
         entries = np.ceil(at - reach - 0.5).astype(np.int64)[:, None] + np.arange(int(2 * reach) + 1)
         away = (entries + 0.5 - at[:, None]) / wide
