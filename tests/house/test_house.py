@@ -23,7 +23,7 @@ FLOORS = {
 }  # fmt: skip
 DOOR = 6
 NO_JAX = ("base", "files", "diagnose")
-OPTIONAL = {"optax", "matplotlib", "pandas", "tensorboardX", "IPython", "cairosvg", "polars", "PIL"}
+OPTIONAL = {"optax", "matplotlib", "pandas", "tensorboardX", "IPython", "cairosvg", "polars", "PIL", "simplejpeg"}
 LONGEST_FILE, LONGEST_FUNCTION = 520, 60
 
 
