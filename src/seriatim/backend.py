@@ -44,7 +44,7 @@ def result_type(*dtypes):
 
 GONE = {
     "gradients": "`jax.grad` of a function", "name_scope": "variables are named by their layers",
-    "ctc_decode": "`ops.ctc_decode`", "ctc_label_dense_to_sparse": "no sparse arrays are offered",
+    "ctc_label_dense_to_sparse": "no sparse arrays are offered",
     "function": "call the model, or `jax.jit` a function", "learning_phase": "`training` in a layer's call",
     "in_train_phase": "`training` in a layer's call", "in_test_phase": "`training` in a layer's call",
     "get_session": "there are no sessions", "set_session": "there are no sessions",

@@ -329,6 +329,16 @@ def ctc_batch_cost(y_true, y_pred, input_length, label_length):
     return ops.ctc_loss(labels, logits, *lengths, mask_index=logits.shape[-1] - 1)[:, None]
 
 
+def ctc_decode(y_pred, input_length, greedy=True, beam_width=100, top_paths=1):
+    """([labels (b, t) of each path, −1 behind them], scores) of probabilities (b, t, classes); the last class is none."""
+    logits = jnp.log(jnp.asarray(plain(y_pred)) + 1e-7)
+    paths, scores = ops.ctc_decode(
+        logits, jnp.asarray(plain(input_length)), "greedy" if greedy else "beam_search", beam_width, top_paths,
+        mask_index=logits.shape[-1] - 1,
+    )  # fmt: skip
+    return list(paths), scores
+
+
 def in_top_k(predictions, targets, k):
     """Whether each target is among the k largest of its row."""
     return ops.in_top_k(targets, predictions, k)

@@ -120,7 +120,7 @@ def test_every_name_with_keras_s_arguments():
         if name not in K.__all__:
             assert arguments(getattr(K, name)) == arguments(getattr(real, name)), name
         assert getattr(K, name).__doc__ and name in dir(K)
-    tested = {*CASES, *OPS, "rnn", "batch_dot", "conv2d_transpose", "ctc_batch_cost", "dropout"}
+    tested = {*CASES, *OPS, "rnn", "batch_dot", "conv2d_transpose", "ctc_batch_cost", "ctc_decode", "dropout"}
     variables = {
         "batch_get_value",
         "batch_set_value",
@@ -212,6 +212,13 @@ def test_variables_and_choices():
     q = P[:, :3] / P[:, :3].sum(-1, keepdims=True)  # the ways to read 0, 1 in three steps; 2 is the blank
     ways = [(0, 1, 2), (0, 2, 1), (2, 0, 1), (0, 0, 1), (0, 1, 1)]
     close(cost, [[-np.log(sum(np.prod([q[t, c] for t, c in enumerate(way)]) for way in ways))]])
+    (best,), score = K.ctc_decode(q[None], [3])
+    says = [c for i, c in enumerate(q.argmax(-1)) if c != 2 and (i == 0 or c != q.argmax(-1)[i - 1])]
+    assert [c for c in best[0].tolist() if c >= 0] == says
+    close(score, [[-np.log(q.max(-1) + 1e-7).sum()]])
+    paths, scores = K.ctc_decode(q[None], [3], greedy=False, top_paths=6)
+    found = {tuple(c for c in path[0].tolist() if c >= 0): float(p) for path, p in zip(paths, scores[0], strict=True)}
+    close(-found[0, 1], cost[0, 0])
 
 
 def test_rnn():
