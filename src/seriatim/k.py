@@ -330,7 +330,7 @@ def ctc_batch_cost(y_true, y_pred, input_length, label_length):
 
 
 def ctc_decode(y_pred, input_length, greedy=True, beam_width=100, top_paths=1):
-    """([labels (b, t) of each path, −1 behind them], scores) of probabilities (b, t, classes); the last class is none."""
+    """([labels (b, t) of each path, then −1], scores) of probabilities (b, t, classes); the last class is none."""
     logits = jnp.log(jnp.asarray(plain(y_pred)) + 1e-7)
     paths, scores = ops.ctc_decode(
         logits, jnp.asarray(plain(input_length)), "greedy" if greedy else "beam_search", beam_width, top_paths,

@@ -124,6 +124,8 @@ while_loop(lambda i: i < 5, lambda i: i + 2, 0); while_loop(lambda i, a: i < 9, 
 extract_sequences(wave, 16, 8); fft((wave, wave)); fft2((image, image)); ifft2((image, image)); rfft(wave); irfft(rfft(wave)); in_top_k(classes, p, 2)
 irfft(rfft(wave), fft_length=64); logsumexp(x, axis=1, keepdims=True); segment_max(v, ids, num_segments=3); segment_min(v, ids, num_segments=3); segment_prod(v, ids, num_segments=3); segment_sum(v, ids, num_segments=4)
 stft(wave, 16, 8, 16); stft(wave, 12, 4, 16, window="hamming", center=False); istft(stft(wave, 16, 4, 16), 16, 4, 16)
+rearrange(cube, "b h w -> (w b) h"); rearrange(image, "b (i h) (w j) c -> (b i) h w (c j)", i=2, j=3)
+rearrange(cube, "b (h i) w -> b h (w i)", i=2); rearrange(cube, "b h w -> b (h w)"); rearrange(x, "a b -> b a")
 istft(stft(wave, 16, 4, 16), 16, 4, 16, length=50); top_k(x, 2); view_as_complex(x[:, :2]); view_as_real(z)
 """
 TESTS = [f"{name}(x)" for name in SINGLE] + [f"{name}(x, y)" for name in PAIRS if name not in ("cross",)]
@@ -158,6 +160,17 @@ def test_the_same_numbers_and_types(part):
         elif len(mine) != len(real) or not all(map(same, mine, real)):
             wrong.append(f"{call}: {[(a.dtype, a.shape) for a in mine]} beside {[(b.dtype, b.shape) for b in real]}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_wrong_patterns():
+    for pattern, words in (
+        ("a b", "two lists"), ("a b c -> a b c", "3 axes"), ("a b -> a", "once on each side"), ("a (b c) -> a b c", "3"),
+        ("a a -> a a", "once"), ("a ... -> ... a", "two lists"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            ops.rearrange(NAMES["x"], pattern)
+    with pytest.raises(UsageError, match="does not make 4"):
+        ops.rearrange(NAMES["x"], "a (b c) -> a b c", b=3)
 
 
 def test_every_name_is_called():

@@ -3,6 +3,9 @@
 Floor 6.
 """
 
+import re
+from math import prod
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -111,6 +114,41 @@ def _places(indices):
 def slice(inputs, start_indices, shape):
     """The block of `shape` that starts at these indices."""
     return jax.lax.dynamic_slice(plain(inputs), start_indices, shape)
+
+
+def rearrange(tensor, pattern, **axes_lengths):
+    """The axes named on the left of "->" in the order of the right; parentheses split an axis, or join some into one.
+
+    Sizes within a split axis are given by name, all or all but one. Rogozhnikov, 2022 (einops).
+
+    >>> rearrange(jnp.ones((2, 6, 4, 3)), "b (i h) w c -> b h (i w) c", i=2).shape
+    (2, 3, 8, 3)
+    """
+    x = jnp.asarray(plain(tensor))
+
+    def refuse(why):
+        raise UsageError(f"rearrange: {why}", saw=f"{pattern!r} for an array of shape {x.shape}, {axes_lengths}")
+
+    sides = [
+        [group.strip("()").split() for group in re.findall(r"\([^()]*\)|\w+", side)] for side in pattern.split("->")
+    ]
+    if len(sides) != 2 or re.search(r"[^\w\s()>-]", pattern):
+        refuse("a pattern is two lists of names with -> between them")
+    left, right = sides
+    names = [name for group in left for name in group]
+    if len(left) != x.ndim:
+        refuse(f"the left side has {len(left)} axes, the array {x.ndim}")
+    if len(set(names)) != len(names) or sorted(names) != sorted(name for group in right for name in group):
+        refuse("each name stands once on each side")
+    sizes = {name: axes_lengths[name] for name in names if name in axes_lengths}
+    for group, size in zip(left, x.shape, strict=True):
+        unknown, known = [name for name in group if name not in sizes], prod(sizes.get(name, 1) for name in group)
+        if len(unknown) > 1 or (size % known if unknown else size != known):
+            refuse(f"({' '.join(group)}) does not make {size}")
+        sizes |= dict.fromkeys(unknown, size // known)
+    apart = x.reshape([sizes[name] for name in names])
+    ordered = apart.transpose([names.index(name) for group in right for name in group])
+    return ordered.reshape([prod(sizes[name] for name in group) for group in right])
 
 
 def slice_update(inputs, start_indices, updates):
