@@ -375,9 +375,11 @@ class Sequential(Chain):
             except jax.errors.JAXTypeError:  # a user's layer looks at the values, which no compiled program has
                 y, moved, _ = run(self.chain, self.device_arrays(), jnp.asarray(x), Call())
         else:
-            root = jax.random.key(settings.next_seed()) if training or unsaid else None
+            call = Call(None if unsaid else bool(training), mask=mask)
+            if training or unsaid:
+                call = call._replace(root=jax.random.key(settings.next_seed()), step=self.next_call())
             x = x if is_traced(x) else jnp.asarray(x)
-            y, moved, _ = run(self.chain, self.device_arrays(), x, Call(None if unsaid else bool(training), root, mask))
+            y, moved, _ = run(self.chain, self.device_arrays(), x, call)
         if any(moved) and not is_traced(x):
             self.keep_state([{n: a for n, a in new.items() if n not in (MASK, PENALTY)} for new in moved])
         return y

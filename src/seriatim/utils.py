@@ -1,9 +1,10 @@
 """`seriatim.utils`: the small functions that scripts use beside a model. Floor 6."""
 
-import random
 import sys
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from .backend import clear_session, standardize_dtype
@@ -21,6 +22,7 @@ from .base.settings import (
     disable_interactive_logging,
     enable_interactive_logging,
     is_interactive_logging_enabled,
+    seed_everything,
 )  # fmt: skip
 from .data.dataset import Dataset
 from .data.folders import audio_dataset_from_directory, image_dataset_from_directory, text_dataset_from_directory
@@ -44,12 +46,11 @@ def set_random_seed(seed):
     """Fix every random choice from here on: Python's, NumPy's, and so ours (initial weights, order, dropout)."""
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)):
         raise UsageError("a seed is a whole number", saw=repr(seed))
-    random.seed(int(seed))
-    np.random.seed(int(seed) % 2**32)
+    seed_everything(int(seed))
 
 
 def to_categorical(x, num_classes=None):
-    """Class numbers as one-hot rows: (…) whole numbers -> (…, num_classes) float32.
+    """Class numbers as one-hot rows: (…) whole numbers -> (…, num_classes) float32. A JAX array gives a JAX array.
 
     >>> to_categorical([0, 2], 3)
     array([[1., 0., 0.],
@@ -64,14 +65,19 @@ def to_categorical(x, num_classes=None):
             "a class number is outside the classes", saw=f"numbers from {labels.min()} to {labels.max()}",
             want=f"0 to {num_classes - 1}", fix=f"num_classes={labels.max() + 1}",
         )  # fmt: skip
-    return np.eye(num_classes, dtype="float32")[labels]
+    return like(x, np.eye(num_classes, dtype="float32")[labels])
 
 
 def normalize(x, axis=-1, order=2):
-    """x divided by its norm along `axis`; zero rows stay zero."""
+    """x divided by its norm along `axis`; zero rows stay zero. A JAX array gives a JAX array."""
     size = np.atleast_1d(np.linalg.norm(x, order, axis))
     size[size == 0] = 1
-    return np.asarray(x) / np.expand_dims(size, axis)
+    return like(x, np.asarray(x) / np.expand_dims(size, axis))
+
+
+def like(x, array):
+    """The array, on the device if x is there."""
+    return jnp.asarray(array) if isinstance(x, jax.Array) else array
 
 
 def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncating="pre", value=0.0):
@@ -90,6 +96,11 @@ def pad_sequences(sequences, maxlen=None, dtype="int32", padding="pre", truncati
     lengths = [len(row) for row in sequences]
     width = max(lengths, default=0) if maxlen is None else maxlen
     shape = next((np.asarray(row).shape[1:] for row in sequences if len(row)), ())
+    if isinstance(value, str) and np.dtype(dtype).kind not in "OU":
+        raise UsageError(
+            f"`dtype` {dtype} is not compatible with `value`'s type: {type(value)}", saw=f"value={value!r}",
+            fix="dtype=object",
+        )  # fmt: skip
     array = np.full((len(lengths), width, *shape), value, dtype)
     for out, row in zip(array, sequences, strict=True):
         if not len(row):

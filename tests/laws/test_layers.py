@@ -11,6 +11,7 @@ import pytest
 
 import seriatim.layers
 from seriatim import kernels
+from seriatim.base import registry
 from seriatim.layers.contract import MASK, PENALTY, Call
 from seriatim.layers.layer import Layer
 
@@ -131,6 +132,24 @@ def test_rest_ignores_the_key(case):
     _, arrays, steps = of(case)
     one, two = (steps[False](arrays, case.input(), jax.random.key(seed))[0] for seed in (1, 2))
     np.testing.assert_array_equal(one, two)
+
+
+@law("seed", where=lambda case: "seed" in registry.find("layer", case.kind).constructor)
+def test_a_seed_fixes_what_is_drawn(case):
+    """With a seed of its own, a layer draws the same in a step whatever the key of the model, and anew in the next."""
+    _, arrays, steps = of(case)
+    drawn = [steps[True](arrays, case.input(), jax.random.key(seed))[0] for seed in (1, 2)]
+    layer = case.layer(seed=11)
+    layer.build((None, *case.shape))
+
+    @compiled
+    def run(w, x, key, number):
+        return layer.apply(*layer.meet(w, x), Call(training=True, root=key, step=number))[0]
+
+    ours = [run(arrays, case.input(), jax.random.key(seed), 3) for seed in (1, 2)]
+    np.testing.assert_array_equal(*ours)
+    if not np.array_equal(*drawn):
+        assert any(not np.array_equal(ours[0], run(arrays, case.input(), KEY, number)) for number in range(8))
 
 
 @law("moved")

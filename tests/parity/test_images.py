@@ -229,7 +229,7 @@ def test_seeds_single_pictures_rest(name):
     x = picture(4, 16, 12, 3)
     whole, arguments = x.astype("uint8"), {k: v for k, v in EVERY[name].items() if k != "seed"}
     seeded = "seed" in ours(name, **arguments).constructor
-    one, two = (ours(name, **arguments, **({"seed": 7} if seeded else {})) for _ in range(2))
+    one, two = (ours(name, **arguments, **({"seed": 9} if seeded else {})) for _ in range(2))
     first, second = one(whole), one(whole)
     np.testing.assert_array_equal(first, two(whole))
     np.testing.assert_array_equal(second, two(whole, training=True))

@@ -6,6 +6,8 @@ Floor 0. Keras's words and defaults; `~/.keras/keras.json` is not read.
 import os
 import random
 
+import numpy as np
+
 from .report import UsageError
 
 FLOATS = ("float16", "bfloat16", "float32", "float64")
@@ -18,6 +20,7 @@ _now = {
     "interactive_logging": True,
     "max_epochs": None,
     "max_steps_per_epoch": None,
+    "seedings": 0,
 }
 
 
@@ -104,6 +107,18 @@ def set_policy(value):
 def policy_name():
     """The name of the global dtype policy."""
     return getattr(policy(), "name", policy())
+
+
+def seed_everything(seed):
+    """Fix what comes from Python's and NumPy's `random` from here on."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    _now["seedings"] += 1
+
+
+def seedings():
+    """How often everything was seeded."""
+    return _now["seedings"]
 
 
 def next_seed():

@@ -35,7 +35,7 @@ class TrainState(NamedTuple):
 
 def train_step(plan, ts, batch):
     """The next state. A loss or gradient that is not finite leaves params and state as they were."""
-    call = Call(training=True, root=jax.random.fold_in(ts.key, ts.step))
+    call = Call(training=True, root=jax.random.fold_in(ts.key, ts.step), step=ts.step)
 
     def objective(params):
         total, seen = evaluate(plan, merge(params, ts.state), params, batch, call)

@@ -132,7 +132,7 @@ class SelfAttention(Attentive):
 
         def drop(weights):
             weights = weights if allowed is None else jnp.where(allowed, weights, 0)
-            return thinned(weights, self.own_key(call.key), self.dropout, weights.shape) if call.training else weights
+            return thinned(weights, self.own_key(call), self.dropout, weights.shape) if call.training else weights
 
         y = attend(q, k, v, allowed, drop if drops else None)
         return project(y, within(w, "attention_output"), 2)
@@ -231,7 +231,7 @@ class TransformerBlock(Attentive):
         def drop(y, place):
             if not call.training or not disturbs(self.dropout):
                 return y
-            return thinned(y, self.own_key(call.at(place).key), self.dropout, y.shape)
+            return thinned(y, self.own_key(call.at(place)), self.dropout, y.shape)
 
         for place, names, norm in (
             (2, ("attention",), "attention_norm"),

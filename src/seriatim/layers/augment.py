@@ -6,8 +6,8 @@ so that pictures are augmented inside the compiled step. Called alone, on one pi
 `training=False`, as in Keras. Boxes move as the pixels do: `bounding_box_format` says how they are written
 (`seriatim.utils.bounding_boxes`), float32 come out, cut at the edges; the label of a box that is gone is −1.
 
-A `seed` fixes the draws: in a chain it is folded into the key of the step; outside, the n-th call of a layer gives the
-same as the n-th call of another one with that seed. The numbers are not those of Keras, whose generators are others.
+A `seed` fixes the draws of each step of training; outside, the n-th call of a layer gives the same as the n-th call of
+another one with that seed. The numbers are not those of Keras, whose generators are others.
 Pictures come out in the compute type of the layer, whole numbers too (only Resizing and the adaptive equalization
 keep the type of whole numbers, rounded).
 """
@@ -22,12 +22,12 @@ import numpy as np
 
 from ..base.fields import Field, Format, OneOf, Optional, Real, Refused
 from ..base.report import DataError, UsageError
-from ..base.settings import next_seed
 from ..base.signature import check_rank
 from ..math import boxes
 from ..math import images as pictures
 from ..math.moments import full
 from ..math.windows import first_to_last, last_to_first
+from .contract import Call
 from .infer import KerasTensor
 from .layer import symbol
 from .noise import Seeded
@@ -184,7 +184,7 @@ class ImageLayer(Seeded, keyword=True):
 
     def forward(self, w, x, call):
         rest = call.training is not None and not call.training  # None: a chain called, and nobody said
-        return self.flow({"images": x}, None if rest else self.own_key(call.key))["images"]
+        return self.flow({"images": x}, None if rest else self.own_key(call))["images"]
 
     def flow(self, data, key):
         """The entries of `data` after one draw; at rest, there is no key."""
@@ -265,11 +265,7 @@ class ImageLayer(Seeded, keyword=True):
 
     def next_key(self):
         """The key of the next call outside of a chain."""
-        if self.seed is None:
-            return jax.random.key(next_seed())
-        calls = self.__dict__.get("_calls", 0)
-        self.__dict__["_calls"] = calls + 1
-        return self.own_key(jax.random.key(calls))
+        return self.own_key(Call(step=self.next_call()))
 
     # ---- Keras's words for the two halves ----
 

@@ -41,11 +41,20 @@ class Call(NamedTuple):
     mask: Any = None  # (b, t) bool, True = real data
     path: tuple = ()  # where in the chain: folded into the key
     sketch: bool = False  # static: shapes are being derived, and sizes that the input leaves open are made up
+    step: Any = None  # the number of this step, for layers with a seed of their own
 
     @property
     def key(self):
         """This layer's own random key: the step's key, folded with the layer's position."""
-        key = jax.random.key(next_seed()) if self.root is None else self.root
+        return self.key_for(None)
+
+    def key_for(self, seed):
+        """The same for a layer with a seed: it follows from the seed, the number of the step and the position alone."""
+        if seed is not None and self.step is not None:
+            key = jax.random.fold_in(jax.random.key(seed), self.step)
+        else:
+            key = jax.random.key(next_seed()) if self.root is None else self.root
+            key = key if seed is None else jax.random.fold_in(key, seed)
         for position in self.path:
             key = jax.random.fold_in(key, position)
         return key

@@ -180,7 +180,7 @@ class ConvLSTM(ConvRecurrent):
         """Dropout masks, one for each gate and the same at every step: of the input and of the state, or None."""
         if not call.training:
             return None, None
-        key = call.key if self.seed is None else jax.random.fold_in(call.key, np.uint32(int(self.seed) % 2**32))
+        key = call.key_for(None if self.seed is None else np.uint32(int(self.seed) % 2**32))
         of_input, of_state = jax.random.split(key)
         inputs = ones_thinned(of_input, self.dropout, (GATES, len(x), *x.shape[2:]), x.dtype)
         shape = (GATES, *self.state_shape(x.shape))

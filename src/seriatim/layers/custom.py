@@ -77,7 +77,7 @@ def apply(self, w, x, call):
         options["training"] = call.training
     if "mask" in accepted:
         options["mask"] = call.mask
-    with nullcontext() if call.root is None else seeds.drawing_from(call.key):
+    with nullcontext() if call.root is None else seeds.drawing_in(call):
         y = ghost.call(x, **options)
     moved = {name: array for name, array in ghost.arrays.items() if name in w and array is not w[name]}
     note(self, ghost, before_call)

@@ -394,6 +394,12 @@ class Layer(Config, keyword=True):
         own = [v.regularizer(v.value) for v in self.trainable_variables if v.regularizer is not None]
         return own + self.penalties()
 
+    def next_call(self):
+        """The number of this call in training, outside of `fit`: from 0 on."""
+        calls = self.__dict__.get("_calls", 0)
+        self.__dict__["_calls"] = calls + 1
+        return calls
+
     def call(self, x, training=None, mask=None):
         """What the class computes, with the arrays as they are: for `super().call(x)` in a class written for Keras."""
         now = self.__dict__.get("_context") or Call()
@@ -435,7 +441,7 @@ class Layer(Config, keyword=True):
                 twin = custom.shadow(original, original.arrays, context)
                 self.__dict__.update(twin.__dict__)
         if context is None:
-            call = Call(training=bool(training), mask=mask)
+            call = Call(training=bool(training), mask=mask, step=self.next_call() if training else None)
         else:
             training = context.training if training is None else bool(training)
             call = context._replace(training=training, mask=mask if mask is not None else context.mask)

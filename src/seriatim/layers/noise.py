@@ -109,13 +109,12 @@ def filled(layer, shape):
 
 
 class Seeded(Layer):
-    """Abstract: a layer that draws, with its `seed` folded into the key of the step."""
+    """Abstract: a layer that draws. With a `seed`, its draws follow from that and the number of the step alone."""
 
     seed = None
 
-    def own_key(self, key):
-        """The key of the step, made this layer's own by its seed."""
-        return key if self.seed is None else jax.random.fold_in(key, self.seed_word())
+    def own_key(self, call):
+        return call.key_for(None if self.seed is None else self.seed_word())
 
     def seed_word(self):
         seed = getattr(self.seed, "initial_seed", self.seed)  # of a Keras SeedGenerator
@@ -135,7 +134,7 @@ class Noise(Seeded):
     def forward(self, w, x, call):
         if not call.training or not disturbs(getattr(self, self.strength)):
             return x
-        return self.disturb(x, self.own_key(call.key))
+        return self.disturb(x, self.own_key(call))
 
     def entering(self, name, number):
         """A rate as the number of words that are let through."""

@@ -131,9 +131,7 @@ class Recurrent(Layer, keyword=True):
         """The input after dropout, and the masks that the loop applies itself."""
         if not call.training or not (disturbs(self.dropout) or self.recurrent_dropout):
             return x, Drops()
-        key = call.key
-        if self.seed is not None:
-            key = jax.random.fold_in(key, np.uint32(operator.index(self.seed) % 2**32))
+        key = call.key_for(None if self.seed is None else np.uint32(operator.index(self.seed) % 2**32))
         of_input, of_state = jax.random.split(key)
         by_gate = bool(self.recurrent_dropout) or self.implementation == 1
         count = sum(self.rule.gates) if by_gate else 1

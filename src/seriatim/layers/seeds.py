@@ -16,13 +16,13 @@ from ..base import names, registry, settings
 from ..base.report import UsageError
 from .variable import Variable
 
-_running = ContextVar("running", default=None)  # within a call of a layer: [its key, how many draws]
+_running = ContextVar("running", default=None)  # within a call of a layer: [the Call, how many draws]
 
 
 @contextmanager
-def drawing_from(key):
-    """Within the block, every draw follows `key`."""
-    token = _running.set([key, 0])
+def drawing_in(call):
+    """Within the block, every draw follows the keys of this moment."""
+    token = _running.set([call, 0])
     try:
         yield
     finally:
@@ -32,8 +32,8 @@ def drawing_from(key):
 class SeedGenerator:
     """A seed that moves on: each `next()` is another one.
 
-    In a layer's `call` during training, what is drawn follows the seed of the model and the step (Keras: the
-    generator's own state), so that any step can be replayed.
+    In a layer's `call` during training, what is drawn follows from the seed and the number of the step, or, without a
+    seed, from the key of the step (Keras: from the generator's own state), so that any step can be replayed.
     """
 
     family = "seed"
@@ -52,9 +52,8 @@ class SeedGenerator:
         running = _running.get()
         if running is not None:
             running[1] += 1
-            start = 0 if self.seed is None else int(self.seed) % 2**32
-            key = jax.random.fold_in(jax.random.fold_in(running[0], running[1]), start)
-            return jax.random.key_data(key)
+            key = running[0].key_for(None if self.seed is None else np.uint32(int(self.seed) % 2**32))
+            return jax.random.key_data(jax.random.fold_in(key, running[1]))
         now = self.state.numpy()
         new = now + np.array([0, 1], now.dtype) if ordered else (now.astype("uint64") + 1) * 5387 % 933199
         self.state.layer.box[self.state.key] = new.astype(now.dtype)  # plain NumPy: no tracer stays behind
@@ -75,14 +74,15 @@ def pair(seed):
     return np.array([int(seed) & 0xFFFFFFFF, 0], np.uint32)
 
 
-_everywhere = []
+_everywhere = {}
 
 
 def global_seed_generator():
-    """The generator of the draws that are given no seed."""
-    if not _everywhere:
-        _everywhere.append(SeedGenerator())
-    return _everywhere[0]
+    """The generator of the draws that are given no seed: a new one after `set_random_seed`."""
+    if settings.seedings() not in _everywhere:
+        _everywhere.clear()
+        _everywhere[settings.seedings()] = SeedGenerator()
+    return _everywhere[settings.seedings()]
 
 
 def draw_seed(seed):
