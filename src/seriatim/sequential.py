@@ -256,10 +256,8 @@ class Sequential(Chain):
         """
         given = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
         history = training.fit(self, **given)
-        last = {name: values[-1] for name, values in history.history.items() if values}
-        self.last_logs = {
-            name: last[name] for name in ("loss", *(name for name, _, _ in self.resolved)) if name in last
-        }
+        names = {"loss", *(name for name, _, _ in self.resolved)}
+        self.last_logs = {name: values[-1] for name, values in history.history.items() if name in names and values}
         return history
 
     def evaluate(
