@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from keras.src.utils import dataset_utils
 
-from seriatim import utils
+from seriatim import kernels, utils
 from seriatim.data import images
 from seriatim.data.series import sizes
 
@@ -58,8 +58,13 @@ def test_sizes_of_a_split():
                 assert sizes(left, right, 10) == wanted, (left, right)
 
 
+@pytest.mark.parametrize("compiled", [True, False])
 @pytest.mark.parametrize("case", CASES, ids=label)
-def test_pictures_as_keras_on_tensorflow_reads_them(case, tmp_path, monkeypatch):
+def test_pictures_as_keras_on_tensorflow_reads_them(case, compiled, tmp_path, monkeypatch):
+    if compiled and not kernels.library.ready():
+        pytest.skip("no compiled kernels here")
+    if not compiled:
+        monkeypatch.setattr(kernels.library, "function", lambda name: None)
     write({name[5:]: RECORD[name].tobytes() for name in RECORD.files if name.startswith("file:")}, tmp_path)
     ours, theirs = read(utils, tmp_path, case), RECORD[label(case)]  # of bytes where nothing was averaged; ours are not
     assert ours.shape == theirs.shape and ours.dtype == np.float32
