@@ -13,7 +13,6 @@ import keras
 import numpy as np
 
 import seriatim
-from seriatim.layers.contract import Call
 
 from . import draw_layers as draw
 from .beside import QUICK, plain
@@ -176,17 +175,10 @@ def sides(row, x, dtype=None):
     return pair
 
 
-def paths(layer):
-    """The names of its arrays in the order of `get_weights()`: where the values of that list are found."""
-    arrays = {path: np.asarray(array) for path, array in layer.arrays.items()}
-    return [next(p for p, array in arrays.items() if np.array_equal(array, w)) for w in layer.get_weights()]
-
-
 def ours(layer, values, x, training, mask):
-    """(output, the arrays as the layer leaves them)"""
-    arrays = dict(layer.arrays) | dict(zip(paths(layer), values, strict=True))
-    y, moved = layer.apply(*layer.meet(arrays, x), Call(training=training, mask=mask))
-    return y, [moved.get(path, arrays[path]) for path in paths(layer)]
+    """(output, the arrays that are not trained as the layer leaves them)"""
+    trained, kept = ([a for v, a in zip(layer.weights, values) if v.trainable is which] for which in (True, False))
+    return layer.stateless_call(trained, kept, x, training, mask)
 
 
 def theirs(layer, values, x, training, mask):
@@ -196,7 +188,7 @@ def theirs(layer, values, x, training, mask):
         how["mask"] = mask
     with keras.StatelessScope(state_mapping=[*zip(layer.weights, values, strict=True)]) as scope:
         y = layer(x, **how)
-    return y, [scope.get_current_value(v) for v in layer.weights]
+    return y, [scope.get_current_value(v) for v in layer.weights if not v.trainable]
 
 
 def course(apply, layer, half, x, mask, what):
@@ -208,8 +200,7 @@ def course(apply, layer, half, x, mask, what):
             low = [v.astype(str(w.dtype)) for v, w in zip(values, half.weights, strict=True)]
             found["half"] = apply(half, low, x, False, mask)[0]
         if "in training" in what:
-            found["in training"], after = apply(layer, values, x, True, mask)
-            found["moved"] = [array for v, array in zip(layer.weights, after, strict=True) if not v.trainable]
+            found["in training"], found["moved"] = apply(layer, values, x, True, mask)
         if "gradients" in what:
             over = (0, 1) if x.dtype == "float32" and "ids" not in what else (0,)
             found["gradients"] = jax.grad(total, over)(values, x, mask)
@@ -246,53 +237,63 @@ def unbuilt(config):
 def test_as_keras_has_it(kind, seed):
     row, x = drawn(kind, seed)
     mine, real = sides(row, x)
-    name = KINDS[kind][0]
+    same_words(row, mine, real)
+    same_shapes(row, mine, real, x)
     d = draw.Draw((zlib.crc32(kind.encode()), seed, 1))
+    mask = same_mask(row, mine, real, x, d)
 
-    assert [(v.name, v.shape, v.trainable) for v in mine.weights] == [
-        (v.name, v.shape, v.trainable) for v in real.weights
-    ], row
-    if name != "nested" and kind != "Lambda":
-        config, want = unbuilt(plain(mine.get_config())), unbuilt(plain(real.get_config()))
-        if kind == "RandomGrayscale":  # Keras forgets its seed
-            config.pop("seed", None)
-        assert config == want, row
-    promised = mine.compute_output_shape(x.shape)
-    assert promised == real(x).shape, row
-    if promised == tuple(real.compute_output_shape(x.shape)):  # Keras keeps its own promise
-        shape = (None, *x.shape[1:])
-        assert mine.compute_output_shape(shape) == tuple(real.compute_output_shape(shape)), row
-
-    mask = None
-    if x.ndim == 3 and kind != "Softmax" and "channels_first" not in repr(row) and d.chance(0.5):
-        mask = d.rng.random(x.shape[:2]) < 0.7
-        mask[:, 0] = True
-        if real.supports_masking and kind != "ReversibleEmbedding":  # Keras's hangs its mask on the output itself
-            handed, want = mine.next_mask(x, mask), real.compute_mask(x, mask)
-            assert (handed is None) == (want is None), row
-            if want is not None:
-                np.testing.assert_array_equal(handed, want)
-    mask = mask if getattr(real, "_call_has_mask_arg", False) else None
-
-    dtypes = ("mixed_float16", "mixed_bfloat16")
+    name, dtypes = KINDS[kind][0], ("mixed_float16", "mixed_bfloat16")
     if name not in DECOMPOSE and "orthogonal" not in repr(row):
         dtypes += ("float16", "bfloat16")
-    dtype = d.of(*dtypes)
     whole = name in WHOLE or kind == "CategoryEncoding"
-    half = (None, None) if whole else sides(row, x, dtype)
+    half = (None, None) if whole else sides(row, x, d.of(*dtypes))
     what = {"ids"} if name == "ids" else set()
     what |= set() if kind in RANDOM else {"in training"}
     what |= set() if name in ("discretization", "augment") or kind == "CategoryEncoding" else {"gradients"}
-    got = course(ours, mine, half[0], x, mask, what)
-    want = course(theirs, real, half[1], x, mask, what)
+    same_numbers(row, course(ours, mine, half[0], x, mask, what), course(theirs, real, half[1], x, mask, what))
 
+
+def same_words(row, mine, real):
+    """The weights by name, and the config."""
+    weights = [[(v.name, v.shape, v.trainable) for v in side.weights] for side in (mine, real)]
+    assert weights[0] == weights[1], row
+    if row.kind not in ("Sequential", "Lambda"):
+        config, want = unbuilt(plain(mine.get_config())), unbuilt(plain(real.get_config()))
+        if row.kind == "RandomGrayscale":  # Keras forgets its seed
+            config.pop("seed", None)
+        assert config == want, row
+
+
+def same_shapes(row, mine, real, x):
+    """The promised shape is that of Keras's output; with an open batch it is what Keras promises, if that keeps it."""
+    promised = mine.compute_output_shape(x.shape)
+    assert promised == real(x).shape, row
+    if promised == tuple(real.compute_output_shape(x.shape)):
+        shape = (None, *x.shape[1:])
+        assert mine.compute_output_shape(shape) == tuple(real.compute_output_shape(shape)), row
+
+
+def same_mask(row, mine, real, x, d):
+    """A mask that both hand on alike, if the layer takes one, half of the time."""
+    if x.ndim != 3 or row.kind == "Softmax" or "channels_first" in repr(row) or d.chance(0.5):
+        return None
+    mask = d.rng.random(x.shape[:2]) < 0.7
+    mask[:, 0] = True
+    if real.supports_masking and row.kind != "ReversibleEmbedding":  # Keras's hangs its mask on the output itself
+        handed, want = mine.next_mask(x, mask), real.compute_mask(x, mask)
+        assert (handed is None) == (want is None), row
+        assert want is None or np.array_equal(handed, want), row
+    return mask if real._call_has_mask_arg else None
+
+
+def same_numbers(row, got, want):
+    """In float32 to its rounding; in 16 bits as near to those numbers as Keras's, or to one rounding."""
     low = got.pop("half", None), want.pop("half", None)
     assert jax.tree.structure(got) == jax.tree.structure(want), row
     for (what, a), b in zip(jax.tree_util.tree_leaves_with_path(got), jax.tree.leaves(want), strict=True):
         assert a.dtype == b.dtype and a.shape == b.shape, (what, row)
         assert far(a, b) <= NEAR, (what, row)
-    if low[0] is not None:  # as near to the numbers of float32 as Keras's, or to one rounding
-        for a, b, exact in zip(*map(jax.tree.leaves, (*low, want["at rest"])), strict=True):
-            assert a.dtype == b.dtype and a.shape == b.shape, (dtype, row)
-            rounding = 2.0**-7 if a.dtype.name == "bfloat16" else 2.0**-10
-            assert far(a, exact) <= 3 * far(b, exact) + rounding, (dtype, row)
+    for a, b, exact in zip(*map(jax.tree.leaves, (*low, want["at rest"]))):
+        assert a.dtype == b.dtype and a.shape == b.shape, row
+        rounding = 2.0**-7 if a.dtype.name == "bfloat16" else 2.0**-10
+        assert far(a, exact) <= 3 * far(b, exact) + rounding, (a.dtype, row)
