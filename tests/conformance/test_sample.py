@@ -6,9 +6,8 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 SAMPLE = (
-    "activations/activations", "layers/activations/relu", "layers/core/masking", "tree/tree",
-    "layers/normalization/unit_normalization",
-    "layers/reshaping/repeat_vector", "losses/loss", "metrics/hinge_metrics", "optimizers/sgd",
+    "activations/activations", "layers/activations/relu", "layers/core/masking", "losses/loss",
+    "metrics/hinge_metrics", "optimizers/sgd",
 )  # fmt: skip
 
 
