@@ -15,4 +15,4 @@ def test_a_sample_of_the_expected_tests_passes():
     command = [sys.executable, str(HERE / "run.py"), "--exactly", *SAMPLE]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-2000:]
-    assert int(done.stdout.split("passed ")[1].split()[0]) > 100
+    assert int(done.stdout.split("passed ")[1].split()[0]) > 90

@@ -91,13 +91,14 @@ def mel(d, s):  # in decibels: test_signal.py; Keras's loudest place is that of 
 
 AUGMENT = {
     "CutMix": {"factor": 0.7}, "MixUp": {"alpha": 0.3}, "RandomBrightness": {"factor": (-0.3, 0.2)},
-    "RandomContrast": {"factor": 0.3}, "RandomColorDegeneration": {"factor": 0.4}, "RandomColorJitter": {"hue_factor": 0.3},
-    "RandomElasticTransform": {"factor": 0.8}, "RandomErasing": {"factor": 0.5},
-    "RandomFlip": {"mode": "vertical"}, "RandomGaussianBlur": {"factor": 0.5}, "RandomGrayscale": {"factor": 0.2},
-    "RandomHue": {"factor": 0.2}, "RandomInvert": {"factor": 0.9}, "RandomPerspective": {"factor": 0.5},
-    "RandomPosterization": {"factor": 4}, "RandomRotation": {"factor": (-0.1, 0.3)}, "RandomSharpness": {"factor": 0.3},
-    "RandomSaturation": {"factor": 0.3}, "RandomShear": {"x_factor": (0.1, 0.2)},
-    "RandomTranslation": {"height_factor": 0.3, "width_factor": 0.1}, "RandomZoom": {"height_factor": 0.2},
+    "RandomContrast": {"factor": 0.3}, "RandomColorDegeneration": {"factor": 0.4},
+    "RandomColorJitter": {"hue_factor": 0.3}, "RandomElasticTransform": {"factor": 0.8},
+    "RandomErasing": {"factor": 0.5}, "RandomFlip": {"mode": "vertical"}, "RandomGaussianBlur": {"factor": 0.5},
+    "RandomGrayscale": {"factor": 0.2}, "RandomHue": {"factor": 0.2}, "RandomInvert": {"factor": 0.9},
+    "RandomPerspective": {"factor": 0.5}, "RandomPosterization": {"factor": 4},
+    "RandomRotation": {"factor": (-0.1, 0.3)}, "RandomSharpness": {"factor": 0.3}, "RandomSaturation": {"factor": 0.3},
+    "RandomShear": {"x_factor": (0.1, 0.2)}, "RandomTranslation": {"height_factor": 0.3, "width_factor": 0.1},
+    "RandomZoom": {"height_factor": 0.2},
 }  # fmt: skip
 
 
