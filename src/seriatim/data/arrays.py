@@ -4,15 +4,12 @@ Floor 2. Arrays, lists, pandas, polars, torch and TensorFlow tensors, SciPy spar
 keep their type (uint8 images travel as uint8); float64 becomes the float type of the settings.
 """
 
-import math
-
 import jax
 import numpy as np
 
 from ..base import settings
+from ..base.memory import aligned
 from ..base.report import DataError
-
-ALIGNED = 64  # bytes: where XLA's CPU device takes an array without a copy
 
 
 def to_array(value, what="x"):
@@ -97,14 +94,6 @@ def private(array):
     copy = aligned(array.shape, array.dtype)
     copy[...] = array
     return copy
-
-
-def aligned(shape, dtype):
-    """An array to fill, where the device reads it in place."""
-    size = math.prod(shape) * np.dtype(dtype).itemsize
-    room = np.empty(size + ALIGNED, np.uint8)
-    start = -room.ctypes.data % ALIGNED
-    return room[start : start + size].view(dtype).reshape(shape)
 
 
 def is_array(value):

@@ -9,8 +9,8 @@ import os
 
 import numpy as np
 
+from ..base.memory import aligned
 from ..base.report import DataError, FileError, UsageError
-from .arrays import aligned
 from .dataset import Dataset, column, cores, positive
 from .images import CHANNELS, FORMATS, ImageReader, one_of
 from .prefetch import ordered, threads

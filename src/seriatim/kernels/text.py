@@ -74,7 +74,7 @@ def alone(strings, table, first, unknown, empty):
 
     None if they are not all of ASCII, or hold the sign between them; a TypeError if one is no str.
     """
-    text = BETWEEN.join([*strings, ""])
+    text = BETWEEN.join(strings) + BETWEEN
     if not text.isascii() or text.count(BETWEEN) != len(strings):
         return None
     found, lengths = _read(text.encode("ascii"), len(strings), PLAIN, table, first, unknown)

@@ -11,6 +11,8 @@ import numpy as np
 
 from ..base import registry, settings
 from ..base.fields import Anything, Bool, DType, Number, OneOf, OptionalInt, OptionalText, PositiveInt
+from ..base.lazy import later
+from ..base.memory import aligned
 from ..base.report import UsageError
 from ..math.hashing import farmhash, siphash
 from .host import HostLayer, refuse, rows_of, strings_of
@@ -18,6 +20,7 @@ from .infer import KerasTensor
 from .layer import Layer, symbol
 from .variable import is_traced
 
+sparse = later("scipy.sparse")
 NO_SPARSE = "the compiled program takes dense arrays"
 
 
@@ -46,6 +49,9 @@ def encoded(ids, mode, depth, dtype, weights=None):
     counted = min(1, ids.ndim - 1)
     ids = jnp.moveaxis(ids, counted, -1)
     flat = ids.reshape(-1, ids.shape[-1])
+    if weights is None and not is_traced(flat) and jax.default_backend() == "cpu":
+        y = jax.device_put(tallied(np.asarray(flat), depth, mode)).astype(dtype)
+        return y.reshape(*ids.shape[:-1], depth)
     places = jnp.arange(len(flat))[:, None], jnp.where(flat < 0, depth, flat)  # beyond the end: dropped
     y = jnp.zeros((len(flat), depth), dtype)
     if mode == "multi_hot":
@@ -54,6 +60,15 @@ def encoded(ids, mode, depth, dtype, weights=None):
         each = 1 if weights is None else jnp.moveaxis(weights, counted, -1).reshape(flat.shape).astype(dtype)
         y = y.at[places].add(each, mode="drop")
     return y.reshape(*ids.shape[:-1], depth)
+
+
+def tallied(ids, depth, mode):
+    """The vectors (n, depth) of ids (n, t), float32, outside of a compiled program: XLA adds each by itself, slowly."""
+    kept, y = (ids >= 0) & (ids < depth), aligned((len(ids), depth), np.float32)
+    ends = np.concatenate([[0], np.cumsum(kept.sum(1))])
+    y[...] = 0
+    sparse.csr_array((np.ones(ends[-1], np.float32), ids[kept], ends), y.shape).toarray(out=y)
+    return y if mode == "count" else np.minimum(y, 1, out=y)
 
 
 def encoded_shape(shape, mode, depth):

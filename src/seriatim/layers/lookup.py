@@ -396,7 +396,7 @@ class StringLookup(Lookup):
         return strings_of(x, self, self.encoding)
 
     def places(self, x):
-        flat = x.ravel().tolist()
+        flat = x.ravel()
         ids = self.compiled(flat) if len(flat) >= MANY and kernel.ready() else None
         if ids is None:
             flat = self.keys(x)
@@ -411,7 +411,7 @@ class StringLookup(Lookup):
         pieces = (strings[start : start + PIECE] for start in range(0, len(strings), PIECE))
         try:
             with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as threads:
-                parts = list(threads.map(lambda piece: kernel.alone(piece, table, *numbers), pieces))
+                parts = list(threads.map(lambda piece: kernel.alone(piece.tolist(), table, *numbers), pieces))
         except TypeError:  # bytes among them, or what is no string
             return None
         if any(part is None for part in parts):
