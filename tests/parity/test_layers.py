@@ -247,6 +247,8 @@ def test_as_keras_has_it(kind, seed):
     if name not in DECOMPOSE and "orthogonal" not in repr(row):
         dtypes += ("float16", "bfloat16")
     whole = name in WHOLE or kind == "CategoryEncoding"
+    if name in DECOMPOSE and ("use_bias" in repr(row) or "activation=layers." in repr(row)):
+        whole = True  # the carry of Keras's loop changes its type there, and JAX refuses
     half = (None, None) if whole else sides(row, x, d.of(*dtypes))
     what = {"ids"} if name == "ids" else set()
     what |= set() if kind in RANDOM else {"in training"}
@@ -268,7 +270,8 @@ def same_words(row, mine, real):
 def same_shapes(row, mine, real, x):
     """The promised shape is that of Keras's output; with an open batch it is what Keras promises, if that keeps it."""
     promised = mine.compute_output_shape(x.shape)
-    assert promised == real(x).shape, row
+    rest = {"training": False} if real._call_has_training_arg else {}
+    assert promised == real(x, **rest).shape, row
     if promised == tuple(real.compute_output_shape(x.shape)):
         shape = (None, *x.shape[1:])
         assert mine.compute_output_shape(shape) == tuple(real.compute_output_shape(shape)), row
